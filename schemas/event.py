@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -15,8 +14,10 @@ from schemas.gen.norn.v1.event_pb2 import Event
 _ONEOF = Event.DESCRIPTOR.oneofs_by_name["fact"]
 
 #: Every fact by its name in the oneof: the table of contents of the log.
-FACTS: Mapping[str, type[Message]] = {field.name: GetMessageClass(field.message_type) for field in _ONEOF.fields}
-_NAMES: Mapping[Descriptor, str] = {field.message_type: field.name for field in _ONEOF.fields}
+FACTS: Mapping[str, type[Message]] = {
+    field.name: GetMessageClass(field.message_type) for field in _ONEOF.fields if field.message_type is not None
+}
+_NAMES: Mapping[str, str] = {fact.DESCRIPTOR.full_name: name for name, fact in FACTS.items()}
 
 #: Derived ids (a decision's, say) are hashed under this namespace, so that they meet nobody else's.
 NAMESPACE = uuid.UUID("6e6f726e-0000-8000-8000-6e6f726e6e6f")
@@ -24,7 +25,7 @@ NAMESPACE = uuid.UUID("6e6f726e-0000-8000-8000-6e6f726e6e6f")
 
 def fact_name(fact: Message | type[Message]) -> str:
     """The fact's name in Event's oneof. Raises UnknownFact for any other message."""
-    name = _NAMES.get(fact.DESCRIPTOR)
+    name = _NAMES.get(fact.DESCRIPTOR.full_name)
     if name is None:
         raise UnknownFact(f"{fact.DESCRIPTOR.full_name} is not a fact: add it to the oneof in norn/v1/event.proto")
     return name

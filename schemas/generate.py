@@ -1,4 +1,7 @@
-"""Generate schemas/gen from schemas/proto: `python -m schemas.generate [OUTPUT_FOLDER]`.
+"""Generate schemas/gen from schemas/proto, and freeze the shapes of a release.
+
+    python -m schemas.generate [FOLDER]             the modules and their stubs, into schemas/gen or a folder
+    python -m schemas.generate --release VERSION    tests/schemas/released/VERSION.binpb
 
 The generated modules import each other as `norn.v1...`; that prefix is rewritten to `schemas.gen.norn.v1`, so that
 nothing outside this package claims the name `norn`.
@@ -6,16 +9,21 @@ nothing outside this package claims the name `norn`.
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
-import sys
+import sysconfig
 import tempfile
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 HERE = Path(__file__).parent
 PROTO = HERE / "proto"
 GENERATED = HERE / "gen"
+RELEASED = HERE.parent / "tests" / "schemas" / "released"
 
 
 def generate(output: Path) -> None:
@@ -23,14 +31,9 @@ def generate(output: Path) -> None:
 
     Raises SystemExit when protoc refuses a file; protoc has then printed why.
     """
-    from grpc_tools import protoc
-
-    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
-        well_known = str(files("grpc_tools").joinpath("_proto"))
-        arguments = ["protoc", f"-I{PROTO}", f"-I{well_known}", f"--python_out={scratch}", f"--mypy_out={scratch}"]
-        if protoc.main([*arguments, *sources]) != 0:
-            raise SystemExit("protoc refused the schemas; see its message above")
+        plugin = Path(sysconfig.get_path("scripts")) / "protoc-gen-mypy"
+        _protoc(f"--python_out={scratch}", f"--plugin=protoc-gen-mypy={plugin}", f"--mypy_out=quiet:{scratch}")
         for path in sorted(Path(scratch).rglob("*.py*")):
             target = output / path.relative_to(scratch)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,12 +42,59 @@ def generate(output: Path) -> None:
                 (output / folder / "__init__.py").touch()
 
 
+def todays_shapes() -> FileDescriptorSet:
+    """Every message, field and option of schemas/proto as it stands. Raises SystemExit as `generate` does."""
+    with tempfile.TemporaryDirectory() as scratch:
+        compiled = Path(scratch) / "shapes.binpb"
+        _protoc(f"--descriptor_set_out={compiled}")
+        return FileDescriptorSet.FromString(compiled.read_bytes())
+
+
+def release(version: str, folder: Path = RELEASED) -> Path:
+    """Save today's shapes as those of a release, which every later shape must still be able to read.
+
+    Raises SystemExit when that release is saved already: facts written by it are on somebody's log.
+    """
+    path = folder / f"{version}.binpb"
+    if path.exists():
+        raise SystemExit(f"{path} exists: a release is saved once; remove the file first if it was never shipped")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(todays_shapes().SerializeToString(deterministic=True))
+    return path
+
+
+def _protoc(*outputs: str) -> None:
+    from grpc_tools import protoc
+
+    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    well_known = str(files("grpc_tools").joinpath("_proto"))
+    if protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *outputs, *sources]) != 0:
+        raise SystemExit("protoc refused the schemas; see its message above")
+
+
 def _rewrite_imports(text: str) -> str:
     text = re.sub(r"^from norn\.v1 import", "from schemas.gen.norn.v1 import", text, flags=re.M)
     return re.sub(r"\bnorn\.v1\.(\w+_pb2)", r"schemas.gen.norn.v1.\1", text)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line above. Raises SystemExit, with what to do, for arguments it cannot act on."""
+    parser = argparse.ArgumentParser(prog="python -m schemas.generate", description="Generate code from schemas/proto.")
+    parser.add_argument("folder", nargs="?", type=Path, default=GENERATED, help="where to write; schemas/gen if absent")
+    parser.add_argument("--release", metavar="VERSION", help="save today's shapes as those of this release instead")
+    chosen = parser.parse_args(arguments)
+    if chosen.release is not None:
+        print(f"saved {release(chosen.release)}")
+        return
+    if chosen.folder != GENERATED and chosen.folder.exists() and any(chosen.folder.iterdir()):
+        parser.error(f"{chosen.folder} is not empty: name a new or an empty folder")
+    # This very command imports schemas/gen, so the old code goes only once the new is whole.
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))
+        if chosen.folder == GENERATED:
+            shutil.rmtree(GENERATED, ignore_errors=True)
+        shutil.copytree(scratch, chosen.folder, dirs_exist_ok=True)
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else GENERATED
-    shutil.rmtree(target, ignore_errors=True)
-    generate(target)
+    main()

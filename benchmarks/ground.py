@@ -1,0 +1,149 @@
+"""The ground a benchmark stands on: fresh servers of its own, and workers as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import psutil
+
+from projections.clickhouse import migrate as migrate_clickhouse
+from projections.postgres import migrate as migrate_postgres
+from streams.admin import create_topics
+from streams.clickhouse import connect
+from streams.embedded import Servers, start
+
+T = TypeVar("T")
+
+# Three runs tell a median from a fluke; the figure quoted is the median.
+RUNS = 3
+# A run takes well under a minute; one that takes five has hung.
+RUN_TIMEOUT_S = 300.0
+POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Servers, a folder, and a way to say what is going on."""
+
+    servers: Servers
+    home: Path
+    say: Callable[[str], None]
+
+    def sql(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows of a query on Postgres."""
+
+        async def work() -> list[Any]:
+            connection = await asyncpg.connect(self.servers.postgres)
+            try:
+                rows: list[Any] = await connection.fetch(query, *arguments)
+                return rows
+            finally:
+                await connection.close()
+
+        return asyncio.run(work())
+
+    @contextmanager
+    def worker(self, role: str, group: str, *arguments: str) -> Iterator[psutil.Process]:
+        """A worker process of one role and consumer group, ended on leaving."""
+        command = [sys.executable, "-m", "benchmarks.worker", role, "--group", group, *arguments]
+        environment = {
+            **os.environ,
+            "NORN_HOME": str(self.home),
+            "NORN_KAFKA": self.servers.kafka,
+            "NORN_POSTGRES": self.servers.postgres,
+            "NORN_CLICKHOUSE": self.servers.clickhouse,
+        }
+        with (self.home / f"{group}.log").open("w") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            try:
+                yield psutil.Process(process.pid)
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+
+    def watch(self, group: str, events: int) -> list[tuple[float, int]]:
+        """When (seconds) how many events stood stored, from the first transaction until `events` are.
+
+        Raises TimeoutError with the end of the worker's log when it does not get there.
+        """
+        return asyncio.run(self._watch(group, events))
+
+    async def _watch(self, group: str, events: int) -> list[tuple[float, int]]:
+        connection = await asyncpg.connect(self.servers.postgres)
+        seen: list[tuple[float, int]] = []
+        deadline = time.monotonic() + RUN_TIMEOUT_S
+        try:
+            while time.monotonic() < deadline:
+                query = "select coalesce(sum(events), 0) from positions where group_name = $1"
+                stored = int(await connection.fetchval(query, group))
+                if stored > (seen[-1][1] if seen else 0):
+                    seen.append((time.monotonic(), stored))
+                if stored >= events:
+                    return seen
+                await asyncio.sleep(POLL_S)
+        finally:
+            await connection.close()
+        tail = (self.home / f"{group}.log").read_text()[-2000:]
+        raise TimeoutError(f"{group} stored {seen[-1][1] if seen else 0} of {events} events; its log ends:\n{tail}")
+
+
+def rate(seen: list[tuple[float, int]]) -> float:
+    """Events a second from the first transaction to the last: what came before the first is start-up, not folding."""
+    (began, first), (ended, last) = seen[0], seen[-1]
+    return (last - first) / (ended - began) if ended > began else 0.0
+
+
+@contextmanager
+def ground(say: Callable[[str], None]) -> Iterator[Ground]:
+    """Fresh servers in a folder of their own, with the topics made and the stores migrated."""
+    with tempfile.TemporaryDirectory(prefix="norn-bench-") as folder:
+        home = Path(folder)
+        say("starting Kafka, Postgres and ClickHouse")
+        with start(home) as servers:
+            create_topics(servers.kafka)
+            asyncio.run(_migrate(servers))
+            yield Ground(servers, home, say)
+
+
+async def _migrate(servers: Servers) -> None:
+    connection = await asyncpg.connect(servers.postgres)
+    try:
+        await migrate_postgres(connection)
+    finally:
+        await connection.close()
+    await asyncio.to_thread(migrate_clickhouse, connect(servers.clickhouse))
+
+
+def run_peer(script: str, ground: Ground, topic: str, events: int, timeout_s: float) -> dict[str, Any] | None:
+    """What a peer's script printed; None when the peer is not installed here."""
+    ground.say(f"peer: {script}")
+    command = [
+        sys.executable,
+        "-m",
+        f"benchmarks.peers.{script}",
+        ground.servers.kafka,
+        topic,
+        str(events),
+        str(timeout_s),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s + 60, cwd=ground.home, check=False)
+    for line in reversed(ran.stdout.splitlines()):
+        if line.startswith("{"):
+            found: dict[str, Any] = json.loads(line)
+            return found
+    if "No module named" in ran.stderr:
+        return None
+    return {"failed": ran.stderr.strip()[-300:]}

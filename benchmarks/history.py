@@ -1,0 +1,33 @@
+"""How fast does the log become history? Kafka to ClickHouse, every fact in typed columns, views included."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from benchmarks.filling import fill
+from benchmarks.ground import RUNS, Ground, rate
+from streams.clickhouse import connect
+
+EVENTS = 2_000_000
+SUBJECTS = 10_000
+
+
+def measure(ground: Ground) -> dict[str, Any]:
+    """Write two million events into ClickHouse three times, each time under another group."""
+    fill(ground, EVENTS, SUBJECTS)
+    client = connect(ground.servers.clickhouse)
+    runs = []
+    for number in range(RUNS):
+        group = f"bench-history-{number}"
+        client.command("truncate table events")
+        ground.say(f"history, run {number + 1} of {RUNS}")
+        with ground.worker("history", group):
+            runs.append(round(rate(ground.watch(group, EVENTS))))
+    held = client.query("select count(), uniqExact(origin, sequence, log_partition) from events").result_rows[0]
+    return {
+        "events_per_s": median(runs),
+        "runs": runs,
+        "events": EVENTS,
+        "checked": {"rows": held[0], "distinct": held[1]},
+    }

@@ -1,0 +1,70 @@
+"""How long until an event is visible? At 5,000 events/s, from publish to its commit in Postgres."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.request
+from statistics import median
+from typing import Any
+
+from benchmarks.ground import RUNS, Ground
+from benchmarks.mix import events
+from streams.config import Settings
+from streams.crew import free_web_port
+from streams.sdk import Producer
+
+EVENTS_PER_S = 5_000
+SUBJECTS = 10_000
+# The first seconds of a process are its warm-up (imports, plans, first fetches), which is not what is asked.
+WARM_UP_S = 8.0
+MEASURED_S = 20.0
+
+
+def measure(ground: Ground) -> dict[str, Any]:
+    """Publish at a steady rate; the worker compares each event's stamp with the time of its commit."""
+    runs = []
+    for number in range(RUNS):
+        ground.say(f"latency, run {number + 1} of {RUNS}")
+        runs.append(_run(ground, f"bench-latency-{number}", seed=number))
+    return {
+        "p50_ms": median(run["p50_ms"] for run in runs),
+        "p99_ms": median(run["p99_ms"] for run in runs),
+        "runs": runs,
+        "events_per_s": EVENTS_PER_S,
+        "measured_s": MEASURED_S,
+        "warm_up_s": WARM_UP_S,
+    }
+
+
+def _run(ground: Ground, group: str, seed: int) -> dict[str, Any]:
+    port = free_web_port(Settings(), 0)
+    source = events(int(EVENTS_PER_S * (WARM_UP_S + MEASURED_S)) + EVENTS_PER_S, SUBJECTS, seed)
+    with (
+        Producer(ground.servers.kafka, spill=ground.home / f"spill-{group}") as producer,
+        ground.worker("fold", group, "--web-port", str(port)) as process,
+    ):
+        published = _publish(producer, source, WARM_UP_S)
+        ground.watch(group, 1)
+        process.send_signal(signal.SIGUSR1)
+        published += _publish(producer, source, MEASURED_S)
+        producer.flush(10)
+        status = _ask(port, "/api/status")
+    return {"p50_ms": status["p50_ms"], "p99_ms": status["p99_ms"], "published": published}
+
+
+def _publish(producer: Producer, source: Any, seconds: float) -> int:
+    began, published = time.monotonic(), 0
+    while (passed := time.monotonic() - began) < seconds:
+        for _ in range(int(passed * EVENTS_PER_S) - published):
+            subject, fact = next(source)
+            producer.publish(fact, subject=subject)
+            published += 1
+        time.sleep(0.001)
+    return published
+
+
+def _ask(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return json.load(answer)

@@ -1,0 +1,64 @@
+"""Engine: whatever turns a prompt into text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from inference.prompts import Prompt
+from schemas import PermanentError, TemporaryError
+
+
+class EngineBusy(TemporaryError):
+    """The engine cannot answer now; the same prompt may be answered later."""
+
+    reason = "engine_busy"
+
+
+class EngineRefused(PermanentError):
+    """The engine will never answer this prompt, or cannot be used at all."""
+
+    reason = "engine_refused"
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What an engine wrote, and what that took of its time.
+
+    finish_reason: "stop" when the text is whole, "length" when it ran into the prompt's max_tokens and broke off.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    duration_ms: int
+    finish_reason: Literal["stop", "length"]
+
+
+class Engine(Protocol):
+    """An engine, known by its name and by the name its model is priced under.
+
+    `slots` is how many prompts it works on at once: callers keep the rest back, where they can still be put in order
+    and dropped when their time is up.
+    """
+
+    @property
+    def name(self) -> str:
+        """The engine's name in decisions."""
+
+    @property
+    def model(self) -> str:
+        """The model's name in decisions, costs and the price table."""
+
+    @property
+    def slots(self) -> int:
+        """How many prompts may be in work at once."""
+
+    async def start(self) -> None:
+        """Make ready to answer; calling it is optional, and again is harmless. Raises EngineRefused."""
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Answer a prompt. Cancelling the call aborts the work. Raises EngineBusy and EngineRefused."""
+
+    async def close(self) -> None:
+        """Abort what is in work and give back what the engine holds; it may be started again."""

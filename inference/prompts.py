@@ -1,0 +1,80 @@
+"""What a model is shown: turns of a conversation, in which whatever players wrote is marked as data.
+
+Marking data and keeping reserved tokens out of it is "spotlighting" (Hines et al., arXiv 2403.14720).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+# What opens and closes the reserved tokens of every chat format, and our own marks of data.
+_HARMLESS = str.maketrans("<>[]{}|`\\", "()()()/'/")
+
+#: Tokens by which chat formats (ChatML, Llama, Mistral, Gemma) tell who is speaking: never data, never an answer.
+RESERVED = re.compile(r"<\|[^|<>]{0,40}\|>|</?s>|<</?SYS>>|\[/?INST\]|<(?:start|end)_of_turn>|</?data>", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """All that an engine needs to answer once.
+
+    `schema` is the JSON schema the text must follow, `max_tokens` bounds the text, and `seed` makes the draw
+    repeatable on an engine that can repeat.
+    """
+
+    turns: tuple[Turn, ...]
+    schema: Mapping[str, Any]
+    max_tokens: int
+    seed: int
+
+    def digest(self) -> str:
+        """The hash (SHA-256, hexadecimal) of what was asked, whatever the seed."""
+        asked = [[turn.role, turn.content] for turn in self.turns]
+        return hashlib.sha256(canonical({"turns": asked, "schema": self.schema}).encode()).hexdigest()
+
+    def size_bytes(self) -> int:
+        """The length of the turns, which no tokeniser's count of tokens exceeds."""
+        return sum(len(turn.content.encode()) for turn in self.turns)
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: keys sorted, no spaces. Raises TypeError for what JSON cannot hold."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def as_data(text: str, limit: int) -> str:
+    """Foreign text as one printable line of at most `limit` characters that holds no reserved token."""
+    plain = unicodedata.normalize("NFKC", text)
+    printable = "".join(letter if letter.isprintable() else " " for letter in plain)
+    return " ".join(printable.translate(_HARMLESS).split())[:limit].rstrip()
+
+
+def data(text: str) -> str:
+    """Text marked as data; what players wrote in it must have come through `as_data`."""
+    return f"<data>{text}</data>"
+
+
+def conversation(system: str, examples: Sequence[tuple[str, Any]], question: str) -> tuple[Turn, ...]:
+    """A system turn, solved examples (question, JSON answer), and the question.
+
+    What all questions share comes first, so that an engine reads it once and keeps it.
+    """
+    turns = [Turn("system", system)]
+    for asked, answered in examples:
+        turns += [Turn("user", asked), Turn("assistant", canonical(answered))]
+    return (*turns, Turn("user", question))

@@ -1,0 +1,107 @@
+"""Decoding a batch of records natively into columns: only the fields that the projections use.
+
+`ptars` walks the protobuf bytes once, in Rust, and builds Arrow arrays: about 2,000,000 events a second on a core,
+where one Python object per event would allow a third of that before any work is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import ptars
+import pyarrow as pa
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+
+from projections.limits import limits
+from projections.projection import Projection, tables
+from schemas import FACTS, Event, UndecodableEvent
+
+# What the fold and the dots read of every event.
+ENVELOPE = ("subject", "stamp", "region", "origin", "sequence")
+
+
+class Decoder:
+    """Turns records into a frame with just the columns that these projections read."""
+
+    def __init__(self, projections: Sequence[Projection]) -> None:
+        read = limits(tables(projections))
+        facts = dict.fromkeys(fact for projection in projections for fact in projection.facts)
+        self._facts = {fact: tuple(limit.field.name for limit in read.get(fact, ())) for fact in facts}
+        descriptor = _narrowed(self._facts)
+        self._handler: Any = ptars.HandlerPool([descriptor.file]).get_for_message(descriptor)
+
+    def columns(self, values: Sequence[bytes]) -> pl.DataFrame:
+        """The records as a frame: subject, stamp, region, origin, sequence, `known`, and a struct per fact used.
+
+        A fact's struct is null where the event holds another fact. `known` is false where it holds none that this
+        version of Norn knows. Raises UndecodableEvent when any record is not an event, without saying which.
+        """
+        try:
+            batch: pa.RecordBatch = self._handler.list_to_record_batch(list(values))
+        except ValueError as error:
+            raise UndecodableEvent(f"one of {len(values)} records is not an Event: {error}") from None
+        held = np.zeros(len(values), dtype=np.uint8)
+        for fact in FACTS:
+            column = batch.column(fact)
+            if column.null_count < len(values):
+                held += column.is_valid().to_numpy(zero_copy_only=False)
+        if held.max(initial=0) > 1:
+            raise UndecodableEvent(f"one of {len(values)} records holds two facts")
+        frame = pl.from_arrow(batch.select([*ENVELOPE, *self._facts]))
+        assert isinstance(frame, pl.DataFrame)
+        return frame.with_columns(known=pl.Series(held == 1))
+
+
+def _narrowed(facts: Mapping[str, tuple[str, ...]]) -> Descriptor:
+    """Event's descriptor with only these fields of these facts, under the same numbers.
+
+    Every other fact is left as bytes, so that whether it is there can be told without decoding it.
+    """
+    file = descriptor_pb2.FileDescriptorProto(name="norn/narrowed.proto", package="norn.narrowed", syntax="proto3")
+    event = file.message_type.add(name="Event")
+    event.oneof_decl.add(name="fact")
+    for field in Event.DESCRIPTOR.fields:
+        if field.containing_oneof is None:
+            if field.name in ENVELOPE:
+                event.field.add(name=field.name, number=field.number, type=_type(field.type), label=_SINGLE)
+        elif field.name in facts:
+            _add_fact(file, FACTS[field.name].DESCRIPTOR, facts[field.name])
+            event.field.add(
+                name=field.name,
+                number=field.number,
+                type=descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE,
+                type_name=f".norn.narrowed.{FACTS[field.name].DESCRIPTOR.name}",
+                label=_SINGLE,
+                oneof_index=0,
+            )
+        else:
+            event.field.add(
+                name=field.name,
+                number=field.number,
+                type=descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
+                label=_SINGLE,
+                oneof_index=0,
+            )
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    narrowed: Descriptor = pool.FindMessageTypeByName("norn.narrowed.Event")
+    return narrowed
+
+
+_SINGLE = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
+
+
+def _type(number: int) -> descriptor_pb2.FieldDescriptorProto.Type.ValueType:
+    return descriptor_pb2.FieldDescriptorProto.Type.ValueType(number)
+
+
+def _add_fact(file: descriptor_pb2.FileDescriptorProto, fact: Any, used: tuple[str, ...]) -> None:
+    message = file.message_type.add(name=fact.name)
+    for field in fact.fields:
+        if field.name in used:
+            message.field.add(name=field.name, number=field.number, type=_type(field.type), label=_SINGLE)

@@ -1,0 +1,128 @@
+"""Fields: where in an event a value stands, and the type of the column that will hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+import polars as pl
+from google.protobuf.descriptor import FieldDescriptor
+
+from projections.errors import DeclarationRefused
+from schemas import FACTS, Event, stamps
+
+
+def quoted(name: str) -> str:
+    """A name as both databases take it, whether or not it is also one of their words."""
+    return f'"{name}"'
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A column's type by the name that each database gives it."""
+
+    name: str
+    postgres: str
+    clickhouse: str
+    polars: pl.DataType
+
+
+# Bytewise order everywhere, so that every face agrees on which text is the greater.
+TEXT = ColumnType("text", 'text collate "C"', "String", pl.String())
+WHOLE = ColumnType("whole", "bigint", "Int64", pl.Int64())
+REAL = ColumnType("real", "double precision", "Float64", pl.Float64())
+HOUR = ColumnType("hour", "timestamp with time zone", "DateTime('UTC')", pl.Datetime("ms", "UTC"))
+
+_TYPES = {
+    FieldDescriptor.TYPE_STRING: TEXT,
+    FieldDescriptor.TYPE_DOUBLE: REAL,
+    FieldDescriptor.TYPE_FLOAT: REAL,
+    FieldDescriptor.TYPE_INT32: WHOLE,
+    FieldDescriptor.TYPE_INT64: WHOLE,
+    FieldDescriptor.TYPE_SINT32: WHOLE,
+    FieldDescriptor.TYPE_SINT64: WHOLE,
+    FieldDescriptor.TYPE_UINT32: WHOLE,
+    FieldDescriptor.TYPE_UINT64: WHOLE,
+    FieldDescriptor.TYPE_FIXED32: WHOLE,
+    FieldDescriptor.TYPE_FIXED64: WHOLE,
+}
+
+#: What every event has beside its fact; `hour` is the stamp's.
+ENVELOPE = {"subject": TEXT, "region": TEXT, "stamp": WHOLE, "hour": HOUR}
+
+
+@dataclass(frozen=True, order=True)
+class Field:
+    """A field of a fact, by the fact's name in Event's oneof; or one of ENVELOPE, whose fact is ""."""
+
+    fact: str
+    name: str
+
+    @property
+    def type(self) -> ColumnType:
+        """The type of a column that holds it. Raises DeclarationRefused for a field that no column can hold."""
+        if not self.fact:
+            return ENVELOPE[self.name]
+        descriptor = FACTS[self.fact].DESCRIPTOR
+        field = descriptor.fields_by_name.get(self.name)
+        if field is None:
+            raise DeclarationRefused(
+                f"{descriptor.name} has no field {self.name!r}; it has {', '.join(descriptor.fields_by_name)}"
+            )
+        if field.is_repeated or field.type not in _TYPES:
+            raise DeclarationRefused(f"{descriptor.name}.{self.name} is neither one text nor one number")
+        return _TYPES[field.type]
+
+    @property
+    def path(self) -> str:
+        """The field as a dotted attribute of an Event."""
+        if self.name == "hour" and not self.fact:
+            return "stamp"
+        return f"{self.fact}.{self.name}" if self.fact else self.name
+
+    @property
+    def column(self) -> pl.Expr:
+        """The field in a decoded frame; null where the event holds another fact."""
+        if self.fact:
+            return pl.col(self.fact).struct.field(self.name).cast(self.type.polars)
+        if self.name == "hour":
+            since = pl.col("stamp") // (stamps.HOUR_MS << stamps.COUNTER_BITS) * stamps.HOUR_MS
+            return since.cast(pl.Int64).cast(HOUR.polars)
+        return pl.col(self.name).cast(self.type.polars)
+
+    @property
+    def sql(self) -> str:
+        """The field in ClickHouse's events table `e`; its type's default where the event holds another fact."""
+        if self.name == "hour" and not self.fact:
+            return f"toDateTime(intDiv(e.stamp, {stamps.HOUR_MS << stamps.COUNTER_BITS}) * 3600, 'UTC')"
+        return f"e.{quoted(self.path)}"
+
+
+@lru_cache(maxsize=4096)
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _hour(stamp: int) -> datetime:
+    return _time(stamps.hour(stamp))
+
+
+def reader(fields: Sequence[Field]) -> Callable[[Event], tuple[Any, ...]]:
+    """Read these fields of an event, as a tuple in this order. The fields of facts are of one fact: the event's."""
+    take = attrgetter(*(field.path for field in fields))
+    hours = [place for place, field in enumerate(fields) if field.type is HOUR]
+    if len(fields) == 1:
+        return lambda event: (_hour(event.stamp) if hours else take(event),)
+    if not hours:
+        return take
+    at = hours[0]
+
+    def read(event: Event) -> tuple[Any, ...]:
+        values: tuple[Any, ...] = take(event)
+        return (*values[:at], _hour(event.stamp), *values[at + 1 :])
+
+    return read

@@ -1,0 +1,230 @@
+"""Postgres: what is true now. Tables derived from the declarations, and the merge of a batch's deltas into them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from projections import PROJECTIONS, VIEWS
+from projections.errors import SchemaRefused
+from projections.fields import TEXT, quoted
+from projections.fold import Deltas
+from projections.migrations import migrations, pending
+from projections.projection import OrderedView, Projection, Table, tables
+
+# Below this many rows one statement over arrays is quicker than COPY and a statement (measured: they meet near 500).
+COPY_ROWS_MIN = 500
+
+# Room on every page for the new versions of its rows, so that an update touches no index (HOT).
+FILLFACTOR = 70
+
+#: Held while migrating, so that workers which start together do not migrate together; "norn" as a number.
+MIGRATION_LOCK = 0x6E6F726E
+
+_CREATE_MIGRATIONS = """
+create table if not exists migrations (
+    name text primary key, checksum text not null, applied_at timestamptz not null default now()
+)
+"""
+
+_READ_COLUMNS = """
+select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, k.place
+from pg_attribute a
+left join pg_index i on i.indrelid = a.attrelid and i.indisprimary
+left join lateral (
+    select n as place from unnest(i.indkey::int[]) with ordinality as u (attnum, n) where u.attnum = a.attnum
+) k on true
+where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped
+order by a.attnum
+"""
+
+
+async def migrate(
+    connection: Any, projections: Sequence[Projection] = PROJECTIONS, views: Sequence[OrderedView] = VIEWS
+) -> list[str]:
+    """Bring the database up to date, in one transaction; gives the names of what was made or changed.
+
+    Numbered migrations first, then the tables and views that the declarations need. A column that is new to a table
+    starts from the events after it: to give it its past, fold again from the log. Raises SchemaRefused when a table
+    holds something else than is declared, and changes nothing then.
+    """
+    done: list[str] = []
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+        await connection.execute("set local client_min_messages = warning")
+        await connection.execute(_CREATE_MIGRATIONS)
+        applied = {row["name"]: row["checksum"] for row in await connection.fetch("select * from migrations")}
+        for migration in pending(migrations("postgres"), applied):
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "insert into migrations (name, checksum) values ($1, $2)", migration.name, migration.checksum
+            )
+            done.append(migration.name)
+        for table in tables(projections):
+            done += await _migrate_table(connection, table)
+        wanted = {table.name: view_sql(table) for table in tables(projections)}
+        wanted |= {view.name: f"create view {quoted(view.name)} as {view.sql()}" for view in views}
+        done += await _migrate_views(connection, wanted)
+    return done
+
+
+async def _migrate_table(connection: Any, table: Table) -> list[str]:
+    found = await connection.fetch(_READ_COLUMNS, quoted(table.by_region))
+    if not found:
+        await connection.execute(table_sql(table))
+        return [table.by_region]
+    held = {row["name"]: row["type"] for row in found}
+    keys = [row["name"] for row in sorted(found, key=lambda row: row["place"] or 0) if row["place"]]
+    wanted_keys = [column.name for column in table.key_columns]
+    if keys != wanted_keys:
+        raise SchemaRefused(
+            f"{table.by_region} is kept by ({', '.join(keys)}) and declared by ({', '.join(wanted_keys)}): "
+            f"give the projection a new name, or drop the table and fold again from the log"
+        )
+    done = []
+    for column in table.columns:
+        declared = column.type.postgres.partition(" collate")[0]
+        if column.name not in held:
+            await connection.execute(
+                f"alter table {quoted(table.by_region)} "
+                f"add column {quoted(column.name)} {column.type.postgres} {column.constraint}"
+            )
+            done.append(f"{table.by_region}.{column.name}")
+        elif held[column.name] != declared:
+            raise SchemaRefused(
+                f"{table.by_region}.{column.name} is {held[column.name]} and declared {declared}: "
+                f"give the column a new name, or drop the table and fold again from the log"
+            )
+    return done
+
+
+async def _migrate_views(connection: Any, wanted: Mapping[str, str]) -> list[str]:
+    """Views depend on each other, so when one has changed all are made anew."""
+    marks = {name: f"norn {hashlib.sha256(sql.encode()).hexdigest()}" for name, sql in wanted.items()}
+    changed = []
+    for name, mark in marks.items():
+        held = await connection.fetchval("select obj_description(to_regclass($1), 'pg_class')", quoted(name))
+        if held != mark:
+            changed.append(name)
+    if changed:
+        for name in reversed(list(wanted)):
+            await connection.execute(f"drop view if exists {quoted(name)}")
+        for name, sql in wanted.items():
+            await connection.execute(sql)
+            await connection.execute(f"comment on view {quoted(name)} is '{marks[name]}'")
+    return changed
+
+
+def table_sql(table: Table) -> str:
+    """The table of rows by key and region."""
+    columns = ", ".join(f"{quoted(c.name)} {c.type.postgres} {c.constraint}".rstrip() for c in table.columns)
+    keys = _names(column.name for column in table.key_columns)
+    return f"create table {quoted(table.by_region)} ({columns}, primary key ({keys})) with (fillfactor = {FILLFACTOR})"
+
+
+def view_sql(table: Table) -> str:
+    """What readers see: each key's value over the regions. Asking for one key reads only that key's rows."""
+    keys = _names(key.name for key in table.keys)
+    values = "".join(f", {value.postgres} as {quoted(value.name)}" for value in table.values)
+    held = ""
+    if table.vanishing:
+        held = " having " + " and ".join(f"{value.postgres} > 0" for value in table.values)
+    return (
+        f"create view {quoted(table.name)} as select {keys}{values} "
+        f"from {quoted(table.by_region)} group by {keys}{held}"
+    )
+
+
+class Writer:
+    """Merges deltas into the tables of these projections, inside the caller's transactions."""
+
+    def __init__(self, projections: Sequence[Projection]) -> None:
+        self._statements = tuple(_Statements(table) for table in tables(projections))
+
+    async def prepare(self, connection: Any) -> None:
+        """Make a new connection fit for `merge`: it gets the tables that COPY fills, emptied by every commit."""
+        for statements in self._statements:
+            await connection.execute(statements.create_stage)
+
+    async def merge(self, connection: Any, deltas: Deltas) -> None:
+        """Add a batch's deltas. The rows are sorted by key, and so are the locks taken: writers cannot deadlock."""
+        for statements in self._statements:
+            rows = deltas.get(statements.table.name)
+            if rows:
+                await statements.merge(connection, rows)
+
+
+class _Statements:
+    """One table's statements."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._stage = f"stage_{table.name}"
+        self._columns = [column.name for column in table.columns]
+        stage = ", ".join(f"{quoted(column.name)} {column.type.postgres}" for column in table.columns)
+        self.create_stage = f"create temp table if not exists {quoted(self._stage)} ({stage}) on commit delete rows"
+        names = _names(self._columns)
+        arrays = ", ".join(f"${at}::{_array(column)}" for at, column in enumerate(table.columns, start=1))
+        self._merge_stage = self._merging(f"{quoted(self._stage)}")
+        self._merge_arrays = self._merging(f"unnest({arrays}) as s ({names})")
+        keys = [column.name for column in table.key_columns]
+        gone = ", ".join(f"${at}::{_array(column)}" for at, column in enumerate(table.key_columns, start=1))
+        same = " and ".join(f"t.{quoted(key)} = gone.{quoted(key)}" for key in keys)
+        self._delete = (
+            f"delete from {quoted(table.by_region)} t using unnest({gone}) as gone ({_names(keys)}) where {same}"
+        )
+
+    def _merging(self, source: str) -> str:
+        names = _names(self._columns)
+        keys = _names(column.name for column in self.table.key_columns)
+        # An array's texts have the database's collation: locks must be taken in one order wherever rows come from.
+        order = ", ".join(
+            f'{quoted(c.name)} collate "C"' if c.type is TEXT else quoted(c.name) for c in self.table.key_columns
+        )
+        added = {name: sql for part in self.table.aggregates for name, sql in part.added().items()}
+        sets = ", ".join(f"{quoted(name)} = {sql}" for name, sql in added.items())
+        merging = (
+            f"insert into {quoted(self.table.by_region)} as t ({names}) select {names} from {source} order by {order} "
+            f"on conflict ({keys}) do {f'update set {sets}' if sets else 'nothing'}"
+        )
+        if not self.table.vanishing:
+            return merging
+        empty = " and ".join(f"{quoted(name)} = 0" for name in added)
+        return f"with merged as ({merging} returning t.*) select {keys} from merged where {empty}"
+
+    async def merge(self, connection: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+        """One statement that adds and, where rows of nothing are no rows, one that deletes them."""
+        if len(rows) < COPY_ROWS_MIN:
+            empty = await connection.fetch(self._merge_arrays, *map(list, zip(*rows, strict=True)))
+        else:
+            await connection.copy_records_to_table(self._stage, records=rows, columns=self._columns)
+            empty = await connection.fetch(self._merge_stage)
+        if empty:
+            await connection.execute(self._delete, *map(list, zip(*empty, strict=True)))
+
+
+async def read(connection: Any, projection: Projection) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Every key's value, by column; a table of entries is a dictionary by entry. In the same form as `memory`."""
+    own, *others = projection.tables
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for key, values in await _read_table(connection, own, len(own.keys)):
+        found[key] = {**values, **{part: {} for part in projection.entries()}}
+    for part, table in zip(projection.entries(), others, strict=True):
+        for key, values in await _read_table(connection, table, len(table.keys)):
+            found[key[: len(own.keys)]][part][key[len(own.keys) :]] = values
+    return found
+
+
+async def _read_table(connection: Any, table: Table, keys: int) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    names = [key.name for key in table.keys] + [value.name for value in table.values]
+    rows = await connection.fetch(f"select {_names(names)} from {quoted(table.name)}")
+    return [(tuple(row)[:keys], dict(zip(names[keys:], tuple(row)[keys:], strict=True))) for row in rows]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(quoted(name) for name in names)
+
+
+def _array(column: Any) -> str:
+    return f"{column.type.postgres.partition(' collate')[0]}[]"

@@ -1,0 +1,52 @@
+"""ClickHouse from the shell: one client, and the inserts of history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import clickhouse_connect
+import urllib3.exceptions
+from clickhouse_connect.driver.exceptions import OperationalError
+
+from projections.clickhouse import EVENTS_TABLE, INSERT_SETTINGS, concatenate
+
+# An insert of a full batch takes well under a second; one that takes a minute has lost its server.
+SEND_RECEIVE_TIMEOUT_S = 60
+CONNECT_TIMEOUT_S = 5
+
+
+def connect(url: str) -> Any:
+    """A client of the server at a URL, http://user:password@host:port/database; the server must be up."""
+    return clickhouse_connect.get_client(
+        dsn=url,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
+        # Trying again is the caller's: it says so while it waits.
+        query_retries=0,
+        autogenerate_session_id=False,
+    )
+
+
+class Events:
+    """The events table, by raw records."""
+
+    passing: tuple[type[BaseException], ...] = (OperationalError, OSError, urllib3.exceptions.HTTPError)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Any = None
+
+    def insert(self, records: list[bytes], token: str) -> None:
+        """Insert records, each with its log fields appended, once per token."""
+        try:
+            if self._client is None:
+                self._client = connect(self._url)
+            self._client.raw_insert(
+                EVENTS_TABLE,
+                insert_block=concatenate(records),
+                fmt="Protobuf",
+                settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
+        except self.passing:
+            self._client = None
+            raise

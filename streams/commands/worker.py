@@ -1,0 +1,41 @@
+"""norn worker."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from streams.commands.output import errors, locate, settings
+
+
+def worker(
+    role: Annotated[str, typer.Argument(help="What it does: fold, history, decide or infer.", show_default=False)],
+    web_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of its web view; 0 takes a free one. Default: NORN_WEB_PORT, else 6066 or a free one.",
+            min=0,
+            max=65535,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Run one worker of a role in this process until Ctrl-C. More workers of a role share its partitions."""
+    from streams.crew import MEASURE_ANEW, ROLES, free_web_port
+
+    if role not in ROLES:
+        raise typer.BadParameter(f"{role!r} is none of {', '.join(ROLES)}", param_hint="ROLE")
+    found = settings()
+    servers = locate(found)
+    port = free_web_port(found, web_port)
+    # What a worker is made of takes seconds to import: not before it is known that there is anything to do.
+    from streams import roles
+    from streams.app import create_app
+    from streams.worker import run
+
+    app = create_app(found, servers, role, roles.ROLES[role], web_port=port, announce=True)
+    signal.signal(MEASURE_ANEW, lambda *_: app.shell.metrics.latencies.clear())
+    errors.print(f"{role}: web view at http://{found.web_host}:{port}/", highlight=False)
+    run(app, found.log_level)

@@ -1,0 +1,90 @@
+"""Dead letters: records that could not be used, kept whole in Postgres and told of on the log.
+
+The row is written in the transaction that steps over the record, so none is lost; it is the outbox from which the
+DeadLettered event is published, at least once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from faust.types import TP
+from google.protobuf.message import Message
+
+from schemas import DeadLettered
+from streams.statements import statement
+
+# One round of publishing; the next follows at once while there are more.
+PUBLISH_BATCH_MAX = 200
+
+# A larger record stays in Postgres alone: with its envelope the event would pass the 10 KB that a fact may have.
+PUBLISHED_VALUE_BYTES_MAX = 8_000
+
+# A detail is for people; the record itself holds the rest.
+DETAIL_CHARACTERS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be used, where it stands in the log, and why. The reasons are those of schemas.errors."""
+
+    topic: str
+    partition: int
+    offset: int
+    role: str
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+
+    @classmethod
+    def of(cls, record: Any, tp: TP, role: str, reason: str, error: BaseException) -> DeadLetter:
+        """The dead letter of a Kafka record that raised `error`."""
+        # Postgres text cannot hold NUL, which an error that quotes the record may.
+        detail = f"{type(error).__name__}: {error}".replace("\x00", "\\0")[:DETAIL_CHARACTERS_MAX]
+        return cls(tp.topic, tp.partition, record.offset, role, reason, detail, record.key, record.value)
+
+
+class Publisher(Protocol):
+    """The part of the SDK's Producer that the shell uses."""
+
+    def publish(self, fact: Message, *, subject: str, cause: bytes = b"", trace: str = "") -> bytes:
+        """Queue a fact; gives its event's id."""
+
+    def flush(self, timeout_s: float = ...) -> int:
+        """Wait for acknowledgements; gives how many are still missing."""
+
+
+async def store(connection: Any, letters: list[DeadLetter]) -> None:
+    """Write dead letters in the caller's transaction; one that is there already stays as it is."""
+    if letters:
+        rows = [(x.topic, x.partition, x.offset, x.role, x.reason, x.detail, x.key, x.value) for x in letters]
+        await connection.executemany(statement("store_dead_letter"), rows)
+
+
+async def unpublished(connection: Any) -> list[Any]:
+    """The next dead letters that the log has not been told of."""
+    rows: list[Any] = await connection.fetch(statement("unpublished_dead_letters"), PUBLISH_BATCH_MAX)
+    return rows
+
+
+def fact(row: Any) -> DeadLettered:
+    """The fact that tells of a stored dead letter; a record too large for an event stays in Postgres alone."""
+    whole = len(row["key"] or b"") + len(row["value"] or b"") <= PUBLISHED_VALUE_BYTES_MAX
+    return DeadLettered(
+        reason=row["reason"],
+        detail=row["detail"],
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["record_offset"],
+        key=row["key"] or b"" if whole else b"",
+        value=row["value"] or b"" if whole else b"",
+        role=row["role"],
+    )
+
+
+async def mark_published(connection: Any, rows: list[Any]) -> None:
+    """Note that the log has been told of these."""
+    keys = [(row["topic"], row["partition"], row["record_offset"], row["role"]) for row in rows]
+    await connection.executemany(statement("mark_dead_letter_published"), keys)

@@ -1,0 +1,58 @@
+"""Free ports on the loopback interface, the same ones as last time where they still are free."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from streams.embedded.files import write_atomically
+
+LOOPBACK = "127.0.0.1"
+
+
+def choose(path: Path, names: tuple[str, ...], *, afresh: bool = False) -> dict[str, int]:
+    """A free port for each name, remembered in the file so that a restart keeps its addresses.
+
+    Nothing reserves a free port: a server that loses the race for one is started again with `afresh`.
+    """
+    remembered: dict[str, int] = {}
+    if path.exists() and not afresh:
+        remembered = json.loads(path.read_text())
+    ports: dict[str, int] = {}
+    for name in names:
+        kept = remembered.get(name)
+        ports[name] = kept if kept is not None and is_free(kept) else any_free(set(ports.values()))
+    write_atomically(path, json.dumps(ports))
+    return ports
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port now; connections that are only closing do not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int, timeout_s: float) -> bool:
+    """Whether something accepts connections on the port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def any_free(taken: AbstractSet[int] = frozenset()) -> int:
+    """A port that is free now and none of those taken."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        if port not in taken:
+            return port

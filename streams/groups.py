@@ -1,0 +1,9 @@
+"""The consumer groups that the roles' workers form."""
+
+from __future__ import annotations
+
+#: Those that write a store; both take up every topic.
+FOLD, HISTORY = "norn-fold", "norn-history"
+
+#: Those that answer events with events; they take up what calls for an answer.
+ANSWERING = ("norn-decide", "norn-infer")

@@ -1,0 +1,66 @@
+"""Preparing servers for work: the topics of the log, and the tables of both stores. Doing it again changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from confluent_kafka.admin import AdminClient
+
+from projections import clickhouse as history
+from projections import postgres as truth
+from streams import clickhouse
+from streams.admin import create_topics
+from streams.database import CONNECT_TIMEOUT_S
+from streams.embedded import Servers
+from streams.reaching import reaching
+
+#: Copies of every partition where the cluster has as many brokers: one may be lost while another is being mended.
+REPLICATION = 3
+BROKERS_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was not there before."""
+
+    topics: tuple[str, ...]
+    postgres: tuple[str, ...]
+    clickhouse: tuple[str, ...]
+
+
+def make_topics(bootstrap: str) -> tuple[str, ...]:
+    """Make the topics that are missing; gives their names. Raises TopicsDiffer, BrokerAway and ServerAway."""
+    with reaching("Kafka", bootstrap):
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        brokers = len(admin.list_topics(timeout=BROKERS_TIMEOUT_S).brokers)
+        return tuple(create_topics(bootstrap, replication=REPLICATION if brokers >= REPLICATION else 1))
+
+
+async def migrate_postgres(url: str) -> tuple[str, ...]:
+    """Bring Postgres' tables up to date; gives the names of what was applied. Raises ServerAway."""
+    with reaching("Postgres", url):
+        connection: Any = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            return tuple(await truth.migrate(connection))
+        finally:
+            await connection.close()
+
+
+def migrate_clickhouse(url: str) -> tuple[str, ...]:
+    """Bring ClickHouse's tables up to date; gives the names of what was applied. Raises ServerAway."""
+    with reaching("ClickHouse", url):
+        return tuple(history.migrate(clickhouse.connect(url)))
+
+
+async def prepare(servers: Servers) -> Prepared:
+    """Make topics and tables, on all three servers at once."""
+    return Prepared(
+        *await asyncio.gather(
+            asyncio.to_thread(make_topics, servers.kafka),
+            migrate_postgres(servers.postgres),
+            asyncio.to_thread(migrate_clickhouse, servers.clickhouse),
+        )
+    )

@@ -1,0 +1,154 @@
+"""Scanning: reading the log from end to end and counting, by dots alone, what is there.
+
+It shares nothing with the fold but the log: it decodes otherwise, and counts by sorting numbers, so that a mistake in
+the one is not repeated by the other.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas import TOPICS, TemporaryError, Topic, UndecodableEvent, decode
+from streams.admin import log_sizes
+from streams.reconcile import Scan
+
+#: A topic and the number of one of its partitions.
+Place = tuple[str, int]
+#: The first offset of each partition, and the one after its last.
+Extents = Mapping[Place, tuple[int, int]]
+
+#: A log of this size is read in about ten seconds, and its numbers take 160 MB; a larger one is not read for this.
+SCAN_EVENTS_MAX = 10_000_000
+RECORDS_A_POLL = 10_000
+POLL_TIMEOUT_S = 1.0
+#: A broker that gives nothing for this long, though there is more, is away.
+STALLED_AFTER_S = 30.0
+
+#: A topic that was just made, or whose broker was just lost, has no leader for a moment.
+LEADER_WITHIN_S = 15.0
+LEADER_LOOK_EVERY_S = 0.2
+_WITHOUT_LEADER = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+
+
+class ScanStalled(TemporaryError):
+    """The broker stopped giving records before the end of the log."""
+
+    reason = "scan_stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """The log, read."""
+
+    partitions: Mapping[Place, Scan]
+    #: Different events of each origin.
+    by_origin: Mapping[str, int]
+    #: Different events below the offsets asked about, those that the log no longer holds included.
+    before: int
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been read of one partition: each origin's numbers, and the offsets they were read at."""
+
+    sequences: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
+    offsets: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    unreadable: int = 0
+
+    def add(self, record: Message) -> None:
+        try:
+            event = decode(record.value() or b"")
+        except UndecodableEvent:
+            event = None
+        # Some bytes that are no event do decode, but not to one that has a dot.
+        if event is None or not event.origin or not event.sequence:
+            self.unreadable += 1
+            return
+        self.sequences[event.origin].append(event.sequence)
+        self.offsets[event.origin].append(record.offset() or 0)
+
+
+def read_extents(bootstrap: str, topics: Iterable[Topic] = TOPICS.values()) -> Extents:
+    """The first offset and the end of every partition of these topics, once all of them have a leader.
+
+    Blocks; raises BrokerAway, and KafkaException when a partition has no leader for `LEADER_WITHIN_S`.
+    """
+    deadline_s = time.monotonic() + LEADER_WITHIN_S
+    while True:
+        try:
+            return log_sizes(bootstrap, topics)
+        except KafkaException as error:
+            if error.args[0].code() not in _WITHOUT_LEADER or time.monotonic() > deadline_s:
+                raise
+        time.sleep(LEADER_LOOK_EVERY_S)
+
+
+def scan(bootstrap: str, extents: Extents, since: Mapping[Place, int]) -> Scanned:
+    """Read every partition from its first offset to its end, both as `extents` says. Blocks; raises ScanStalled.
+
+    `since` divides what was there before from what came after, for `Scanned.before`.
+    """
+    tallies = {place: _Tally() for place in extents}
+    _read(bootstrap, {place: size for place, size in extents.items() if size[0] < size[1]}, tallies)
+    by_origin: Counter[str] = Counter()
+    partitions: dict[Place, Scan] = {}
+    before = sum(begin for begin, _ in extents.values())
+    for place, tally in tallies.items():
+        events = repeats = missing = 0
+        for origin, numbers in tally.sequences.items():
+            sequences = np.frombuffer(numbers, np.uint64)
+            different, first = np.unique(sequences, return_index=True)
+            by_origin[origin] += len(different)
+            events += len(different)
+            repeats += len(sequences) - len(different)
+            missing += int(different[-1]) - len(different)
+            offsets = np.frombuffer(tally.offsets[origin], np.int64)
+            before += int((offsets[first] < since.get(place, 0)).sum())
+        partitions[place] = Scan(events, repeats, missing, tally.unreadable)
+    return Scanned(partitions, by_origin, before)
+
+
+def _read(bootstrap: str, extents: Extents, tallies: Mapping[Place, _Tally]) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            # Asked for by the client library; nothing is committed, and no group is joined.
+            "group.id": "norn-scan",
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(*place, begin) for place, (begin, _) in extents.items()])
+        left = {place: end for place, (_, end) in extents.items()}
+        heard_s = time.monotonic()
+        while left:
+            records = consumer.consume(RECORDS_A_POLL, POLL_TIMEOUT_S)
+            if records:
+                heard_s = time.monotonic()
+            elif time.monotonic() - heard_s > STALLED_AFTER_S:
+                raise ScanStalled(
+                    f"Kafka at {bootstrap} gave no record for {STALLED_AFTER_S:.0f} s, and there is more to read of"
+                    f" {', '.join(f'{topic}/{n}' for topic, n in sorted(left))}: look at its log and try again"
+                )
+            _tally(records, left, tallies)
+    finally:
+        consumer.close()
+
+
+def _tally(records: Iterable[Message], left: dict[Place, int], tallies: Mapping[Place, _Tally]) -> None:
+    for record in records:
+        place = (record.topic() or "", record.partition() or 0)
+        offset, end = record.offset(), left.get(place)
+        if record.error() is not None or offset is None or end is None or offset >= end:
+            continue
+        tallies[place].add(record)
+        if offset == end - 1:
+            del left[place]

@@ -1,0 +1,207 @@
+"""Producer: what a game server publishes its facts with."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from google.protobuf.message import Message
+
+from schemas import TOPICS, DecisionRequested, EventRefused, NornError, Topic, event_id, topic_of
+from schemas.partitions import partition_of
+from streams.sdk.envelope import SHAPES, Envelopes, Shape, check_links, subject_key
+from streams.sdk.outbox import Counters, Lane, Outbox
+from streams.sdk.sender import Sender
+from streams.sdk.session import SAFETY, Session
+from streams.sdk.spill import Spill
+
+_log = logging.getLogger(__name__)
+
+#: About 100 MB of usual events: two seconds of a very busy server.
+BUFFER_EVENTS_MAX = 200_000
+BUFFER_BYTES_MAX = 128 * 1024 * 1024
+#: Some hours of a busy server at 1,000 events/s.
+SPILL_BYTES_MAX = 1024 * 1024 * 1024
+#: Longer than the election of a partition's leader takes, so that one does not send a game to its disk.
+AWAY_S = 3.0
+LINGER_MS = 5
+_CLOSE_S = 10.0
+# The sending thread may be in a probe, and then has to write what memory holds.
+_STOP_S = 30.0
+_ORIGIN_CHARACTERS_MAX = 64
+# A subject's partition is worked out once; past this many subjects the table starts anew.
+_SUBJECTS_MAX = 100_000
+
+_Subjects = dict[str, tuple[Lane, bytes]]
+
+
+class _Route:
+    """Where one kind of fact goes. The facts of one topic share its lanes and its table of subjects."""
+
+    __slots__ = ("encode", "lanes", "subjects")
+
+    def __init__(self, shape: Shape, lanes: list[Lane], subjects: _Subjects) -> None:
+        self.encode = shape.encode
+        self.lanes = lanes
+        self.subjects = subjects
+
+
+class Producer:
+    """Writes facts to the log in the background; any thread may publish, and none ever waits for the network or a disk.
+
+    The events of a partition arrive in the order they were published, each at least once, with dots that are dense per
+    (origin, topic, partition): a reader drops repeats and sees that nothing is missing. An origin is one life of one
+    producer. What the broker has not acknowledged after `away_s`, or when memory is half full, is put in files in
+    `spill` and sent from there, also by the next producer that is given the folder. A process that is killed loses what
+    was in memory and no more: those of the last few milliseconds while the broker answers, those of `away_s` when it
+    has just gone, and those of about a second from then on.
+
+    bootstrap: host:port,host:port.  region: of every event.  spill: a folder that no other producer uses.
+    origin: a name to begin the origin with, the game server's say.  topics: with the partitions that the broker has.
+    client: further settings of librdkafka (security and the like).
+    Raises SpillInUse, SpillUnreadable, OSError for the folder, and KafkaException for a wrong setting.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        spill: Path,
+        region: str = "local",
+        origin: str | None = None,
+        topics: Mapping[str, Topic] = TOPICS,
+        buffer_events_max: int = BUFFER_EVENTS_MAX,
+        buffer_bytes_max: int = BUFFER_BYTES_MAX,
+        spill_bytes_max: int = SPILL_BYTES_MAX,
+        away_s: float = AWAY_S,
+        linger_ms: int = LINGER_MS,
+        client: Mapping[str, Any] | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        if fixed := sorted(SAFETY.keys() & (client or {}).keys()):
+            raise ValueError(f"{', '.join(fixed)}: the order and safety of events depend on these settings")
+        #: Names this life of this producer in every event.
+        self.origin = _origin(origin, now_ms(), random)
+        envelopes = Envelopes(region, self.origin, now_ms, random)
+        self._outbox = Outbox(envelopes, topics, buffer_events_max, buffer_bytes_max)
+        self._routes_by_topic = _routes(topics, self._outbox)
+        # The topic of a request is that of its tier, so it is worked out for each.
+        self._routes = {kind: at for (kind, _), at in self._routes_by_topic.items() if kind is not DecisionRequested}
+        settings = {"linger.ms": linger_ms, **(client or {}), "bootstrap.servers": bootstrap}
+        opened = Spill(spill)
+        try:
+            self._sender = Sender(
+                self._outbox,
+                opened,
+                lambda: Session(settings, topics),
+                away_s=away_s,
+                linger_s=linger_ms / 1000,
+                spill_bytes_max=spill_bytes_max,
+            )
+        except BaseException:
+            opened.close()
+            raise
+        self._sender.start()
+        self._closed = False
+        atexit.register(self.close)
+
+    def publish(self, fact: Message, *, subject: str, cause: bytes = b"", trace: str = "") -> bytes:
+        """Accept a fact and return its event's id; it is sent in the background.
+
+        subject: whose fact it is, 1-256 bytes.  cause: the id of the event that led to it.  trace: a W3C traceparent.
+        Raises EventRefused and UnknownFact for what may not be written, BufferFull when memory and disk are full, and
+        PartitionsDiffer when the broker is set up otherwise than `topics` say; then no event was made and no dot spent.
+        """
+        try:
+            route = self._routes.get(type(fact)) or self._route(fact)
+            content = route.encode(fact)
+            lane, key = route.subjects.get(subject) or self._lane(route, subject)
+            if cause or trace:
+                check_links(cause, trace)
+            return self._outbox.put(lane, key, content, subject, cause, trace)
+        except NornError:
+            self._outbox.count_refusal()
+            raise
+
+    def _route(self, fact: Message) -> _Route:
+        if not isinstance(fact, Message):
+            raise EventRefused(f"a fact is a message such as schemas.PlayerMoved, not {type(fact).__name__}")
+        topic = topic_of(fact)
+        route = self._routes_by_topic.get((type(fact), topic))
+        if route is None:
+            raise EventRefused(f"this producer's table of topics has no {topic}, which carries such a fact")
+        return route
+
+    def _lane(self, route: _Route, subject: str) -> tuple[Lane, bytes]:
+        key = subject_key(subject)
+        lane = route.lanes[partition_of(subject, len(route.lanes))]
+        if len(route.subjects) >= _SUBJECTS_MAX:
+            route.subjects.clear()
+        route.subjects[subject] = lane, key
+        return lane, key
+
+    def observe(self, stamp: int) -> None:
+        """Stamp what is published from now on later than this stamp, that of a decision acted on say."""
+        self._outbox.observe(stamp)
+
+    def flush(self, timeout_s: float = _CLOSE_S) -> int:
+        """Wait until all is acknowledged, at most `timeout_s`; returns how many are not, on disk or in memory."""
+        return self._outbox.wait_empty(timeout_s)
+
+    @property
+    def counters(self) -> Counters:
+        """Where the events are."""
+        return self._outbox.counters
+
+    @property
+    def sent_by_partition(self) -> dict[tuple[str, int], int]:
+        """How many events the broker has acknowledged, by topic and partition; earlier lives' replayed ones too."""
+        return self._outbox.sent_by_partition
+
+    @property
+    def trouble(self) -> str:
+        """What keeps events from being sent at present, in words, or ""."""
+        return self._sender.trouble
+
+    def close(self, timeout_s: float = _CLOSE_S) -> int:
+        """Accept no more, flush, put the rest on disk; returns how many events wait there for the next producer."""
+        if not self._closed:
+            self._closed = True
+            atexit.unregister(self.close)
+            self._outbox.close()
+            self._outbox.wait_empty(timeout_s)
+            if not self._sender.stop(_STOP_S):
+                _log.error("the sending thread has not ended: %d events may be lost", self._outbox.events)
+        return self._outbox.counters.spilled
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _routes(topics: Mapping[str, Topic], outbox: Outbox) -> dict[tuple[type[Message], str], _Route]:
+    subjects: dict[str, _Subjects] = {name: {} for name in topics}
+    return {
+        (kind, name): _Route(shape, outbox.lanes[name], subjects[name])
+        for kind, shape in SHAPES.items()
+        for name, topic in topics.items()
+        if shape.name in topic.facts
+    }
+
+
+def _origin(name: str | None, now_ms: int, random: Callable[[int], bytes]) -> str:
+    life = event_id(now_ms, random(10)).hex()
+    if name is None:
+        return life
+    if not name or len(name) > _ORIGIN_CHARACTERS_MAX:
+        raise ValueError(f"the name of an origin has 1 to {_ORIGIN_CHARACTERS_MAX} characters, not {len(name)}")
+    return f"{name}-{life}"

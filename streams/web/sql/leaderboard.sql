@@ -1,0 +1,4 @@
+select rank, subject as player, score::bigint, level, gold::bigint
+from leaderboard
+order by rank
+limit 10

@@ -1,0 +1,1 @@
+select coalesce(sum(cost_usd_micros), 0)::bigint from costs

@@ -1,0 +1,190 @@
+"""Requests to the embedded ClickHouse are read as ClickHouse reads them."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import io
+import zlib
+from email.message import Message
+
+import cramjam
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.embedded import http_body
+from streams.embedded.clickhouse_engine import EngineError
+from streams.embedded.clickhouse_request import (
+    content_type,
+    foreign_page,
+    form_fields,
+    parse,
+    status_of,
+)
+from streams.embedded.http_body import Body, BodyRefused, pieces, unpacked
+
+
+def headers(**named: str) -> Message:
+    message = Message()
+    for name, value in named.items():
+        message[name.replace("_", "-")] = value
+    return message
+
+
+def body(data: bytes, **named: str) -> Body:
+    return Body(io.BytesIO(data), headers(**named))  # type: ignore[arg-type]
+
+
+def test_what_is_not_of_the_interface_is_a_setting_of_the_query() -> None:
+    target = "/?query=SELECT+1&database=d&query_id=q&wait_end_of_query=1&max_threads=2&param_x=%27a%27&session_id=s"
+    request = parse("POST", target, headers())
+    assert (request.query, request.query_id, request.whole_answer_first) == ("SELECT 1", "q", True)
+    assert request.context.database == "d"
+    assert request.context.session == "s"
+    assert request.context.settings == {"max_threads": "2"}
+    assert request.context.parameters == {"x": "'a'"}
+    assert request.default_format == "TabSeparated"
+
+
+def test_a_get_only_reads_and_a_post_may_write() -> None:
+    assert parse("GET", "/?query=x", headers()).only_reads
+    assert not parse("POST", "/?query=x", headers()).only_reads
+
+
+def test_headers_stand_in_for_parameters() -> None:
+    request = parse(
+        "GET", "/", headers(X_ClickHouse_Database="d", X_ClickHouse_Format="JSON", X_ClickHouse_User="default")
+    )
+    assert (request.context.database, request.default_format) == ("d", "JSON")
+
+
+@pytest.mark.parametrize("credentials", ["default:", "default"])
+def test_the_default_user_without_a_password_may_enter(credentials: str) -> None:
+    packed = base64.b64encode(credentials.encode()).decode()
+    assert parse("GET", "/", headers(Authorization=f"Basic {packed}"))
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "code"),
+    [
+        ("/?user=bob", {}, 516),
+        ("/?password=x", {}, 516),
+        ("/", {"X_ClickHouse_Key": "x"}, 516),
+        ("/", {"Authorization": "Basic ***"}, 516),
+        ("/", {"Authorization": "Bearer token"}, 48),
+        ("/?compress=1", {}, 48),
+        ("/?decompress=1", {}, 48),
+        ("/?role=r", {}, 48),
+        ("/?session_timeout=soon", {}, 36),
+    ],
+)
+def test_what_is_refused_has_its_number(target: str, given: dict[str, str], code: int) -> None:
+    with pytest.raises(EngineError) as refused:
+        parse("GET", target, headers(**given))
+    assert refused.value.code == code
+    assert status_of(refused.value) in (400, 403, 501)
+
+
+def test_a_session_lasts_an_hour_at_most() -> None:
+    assert parse("GET", "/?session_timeout=99999", headers()).context.session_timeout_s == 3600
+
+
+@pytest.mark.parametrize(
+    ("origin", "foreign"),
+    [
+        (None, False),
+        ("http://localhost:6066", False),
+        ("http://127.0.0.1", False),
+        ("http://[::1]:80", False),
+        ("https://evil.example", True),
+        ("http://localhost.evil.example", True),
+        ("null", True),
+    ],
+)
+def test_only_pages_of_this_machine_may_ask(origin: str | None, foreign: bool) -> None:
+    assert bool(foreign_page(headers(Origin=origin) if origin else headers())) is foreign
+
+
+def test_fields_of_a_form_are_parameters_and_files_are_refused() -> None:
+    kind = "multipart/form-data; boundary=b"
+    form = b'--b\r\nContent-Disposition: form-data; name="param_x"\r\n\r\n1\xc3\xa9\r\n--b--\r\n'
+    assert form_fields(kind, form) == {"param_x": "1é"}
+    file = b'--b\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--b--\r\n'
+    with pytest.raises(EngineError, match="external data"):
+        form_fields(kind, file)
+
+
+def test_a_format_has_its_content_type() -> None:
+    assert content_type("JSONEachRow").startswith("application/json")
+    assert content_type("TabSeparatedWithNames").startswith("text/tab-separated-values")
+    assert content_type("Native") == "application/octet-stream"
+    assert content_type("Pretty").startswith("text/plain")
+
+
+@given(st.binary(max_size=500), st.integers(1, 100))
+def test_a_body_of_known_length_ends_where_it_ends(data: bytes, size: int) -> None:
+    framed = body(data + b"GET / HTTP/1.1", Content_Length=str(len(data)))
+    read = b"".join(iter(lambda: framed.read(size), b""))
+    assert (read, framed.finished) == (data, True)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=10), st.integers(1, 60))
+def test_a_body_in_chunks_is_put_together(chunks: list[bytes], size: int) -> None:
+    framed = b"".join(b"%x;note\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\nTrailer: x\r\n\r\nrest"
+    connection = io.BytesIO(framed)
+    chunked = Body(connection, headers(Transfer_Encoding="chunked"))  # type: ignore[arg-type]
+    assert b"".join(iter(lambda: chunked.read(size), b"")) == b"".join(chunks)
+    assert (chunked.finished, connection.read()) == (True, b"rest")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("", b"data" * 1000),
+        ("identity", b"data" * 1000),
+        ("gzip", gzip.compress(b"data" * 1000)),
+        ("deflate", zlib.compress(b"data" * 1000)),
+        ("bz2", bz2.compress(b"data" * 1000)),
+        ("lz4", bytes(cramjam.lz4.compress(b"data" * 1000))),
+        ("zstd", bytes(cramjam.zstd.compress(b"data" * 1000))),
+        ("br", pa.compress(b"data" * 1000, "brotli", asbytes=True)),
+    ],
+)
+def test_a_packed_body_is_unpacked(encoding: str, packed: bytes) -> None:
+    framed = body(packed, Content_Length=str(len(packed)))
+    assert b"".join(pieces(unpacked(framed, encoding))) == b"data" * 1000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "lz4", "zstd"])
+def test_a_body_that_does_not_unpack_is_refused(encoding: str) -> None:
+    with pytest.raises(BodyRefused) as refused:
+        b"".join(pieces(unpacked(body(b"nonsense", Content_Length="8"), encoding)))
+    assert refused.value.status == 400
+
+
+def test_an_unknown_packing_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BodyRefused, match="gzip") as refused:
+        unpacked(body(b""), "snappy-framed")
+    assert refused.value.status == 501
+
+
+def test_a_body_that_is_cut_off_is_not_taken_for_a_whole_one() -> None:
+    with pytest.raises(BodyRefused, match="ended before"):
+        body(b"abc", Content_Length="4").read()
+    with pytest.raises(BodyRefused, match="framed"):
+        body(b"zz\r\n", Transfer_Encoding="chunked").read()
+
+
+def test_a_body_beyond_the_limit_is_refused_packed_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_body, "BODY_LIMIT_BYTES", 1000)
+    with pytest.raises(BodyRefused) as at_once:
+        body(b"", Content_Length="1001")
+    with pytest.raises(BodyRefused) as in_chunks:
+        body(b"3e9\r\n" + b"x" * 1001, Transfer_Encoding="chunked").read()
+    packed = gzip.compress(b"x" * 1001)
+    with pytest.raises(BodyRefused) as unpacking:
+        b"".join(pieces(unpacked(body(packed, Content_Length=str(len(packed))), "gzip")))
+    assert [raised.value.status for raised in (at_once, in_chunks, unpacking)] == [413] * 3

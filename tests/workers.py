@@ -1,0 +1,138 @@
+"""Workers as processes of their own, to be killed, stopped and watched."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from streams.app import create_app
+from streams.config import Settings
+from streams.embedded import Servers
+from streams.roles import fold_role, history_role
+from streams.worker import run
+from tests.waiting import eventually_async
+
+
+@dataclass
+class Workers:
+    """Starts workers of one group; all are ended by `close`."""
+
+    servers: Servers
+    home: Path
+    topic: str
+    group: str
+    role: str = "fold"
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """One more worker."""
+        command = [sys.executable, "-m", "tests.workers", self.role, "--topic", self.topic, "--group", self.group]
+        environment = {
+            **os.environ,
+            "NORN_HOME": str(self.home),
+            "NORN_KAFKA": self.servers.kafka,
+            "NORN_POSTGRES": self.servers.postgres,
+            "NORN_CLICKHOUSE": self.servers.clickhouse,
+        }
+        with (self.home / f"{self.group}.log").open("ab") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        self.running.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End a worker as `kill -9` does."""
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.running.remove(process)
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Tell a worker to stop, and wait until it has."""
+        process.terminate()
+        process.wait(30)
+        self.running.remove(process)
+
+    def close(self) -> None:
+        """End them all."""
+        for process in list(self.running):
+            self.kill(process)
+
+    @property
+    def log(self) -> str:
+        """What the workers have said."""
+        return (self.home / f"{self.group}.log").read_text(errors="replace")
+
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 60) -> None:
+        """Wait until a condition holds; what the workers have said goes with the failure."""
+        try:
+            await eventually_async(condition, timeout_s)
+        except AssertionError as never:
+            raise AssertionError(f"{never}; the workers' log ends:\n{self.log[-4000:]}") from None
+
+    async def stored(self, events: int, timeout_s: float = 60) -> None:
+        """Wait until the group has stored so many events."""
+
+        async def there() -> bool:
+            return (await standing(self.servers.postgres, self.group))["events"] >= events
+
+        await self.until(there, timeout_s)
+
+
+async def standing(postgres: str, group: str) -> dict[str, int]:
+    """How far a group is: its offsets, the events it stored, repeats dropped and holes, over all partitions."""
+    connection = await asyncpg.connect(postgres)
+    try:
+        positions = await connection.fetchrow(
+            "select coalesce(sum(next_offset), 0) as offsets, coalesce(sum(events), 0) as events "
+            "from positions where group_name = $1",
+            group,
+        )
+        dots = await connection.fetch("select last, holes, duplicates from dots where group_name = $1", group)
+    finally:
+        await connection.close()
+    missing = sum(span.upper - span.lower for row in dots for span in row["holes"])
+    repeats = sum(row["duplicates"] for row in dots)
+    return {
+        "offsets": int(positions["offsets"]),
+        "events": int(positions["events"]),
+        "holes": missing,
+        "repeats": repeats,
+    }
+
+
+async def rows(postgres: str, query: str, *arguments: Any) -> list[Any]:
+    """Rows of a query."""
+    connection = await asyncpg.connect(postgres)
+    try:
+        found: list[Any] = await connection.fetch(query, *arguments)
+        return found
+    finally:
+        await connection.close()
+
+
+def main() -> None:
+    """Run one worker until it is ended: `python -m tests.workers fold --topic T --group G`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=["fold", "history"])
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--group", required=True)
+    chosen = parser.parse_args()
+    settings = Settings()
+    servers = Servers(
+        kafka=settings.kafka or "", postgres=settings.postgres or "", clickhouse=settings.clickhouse or ""
+    )
+    topics = (chosen.topic,)
+    role = fold_role(topics=topics) if chosen.role == "fold" else history_role(topics)
+    run(create_app(settings, servers, chosen.role, role, group=chosen.group), "info")
+
+
+if __name__ == "__main__":
+    main()
