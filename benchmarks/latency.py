@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 import urllib.request
 from statistics import median
@@ -12,7 +11,7 @@ from typing import Any
 from benchmarks.ground import RUNS, Ground
 from benchmarks.mix import events
 from streams.config import Settings
-from streams.crew import free_web_port
+from streams.crew import MEASURE_ANEW, free_web_port
 from streams.sdk import Producer
 
 EVENTS_PER_S = 5_000
@@ -47,7 +46,7 @@ def _run(ground: Ground, group: str, seed: int) -> dict[str, Any]:
     ):
         published = _publish(producer, source, WARM_UP_S)
         ground.watch(group, 1)
-        process.send_signal(signal.SIGUSR1)
+        process.send_signal(MEASURE_ANEW)
         published += _publish(producer, source, MEASURED_S)
         producer.flush(10)
         status = _ask(port, "/api/status")

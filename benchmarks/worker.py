@@ -8,6 +8,7 @@ import signal
 from projections import PROJECTIONS
 from streams.app import create_app
 from streams.config import Settings
+from streams.crew import MEASURE_ANEW
 from streams.embedded import Servers
 from streams.roles import fold_role, history_role
 from streams.worker import run
@@ -31,7 +32,7 @@ def main() -> None:
     role = fold_role(projections, TOPICS) if chosen.role == "fold" else history_role(TOPICS)
     app = create_app(settings, servers, chosen.role, role, group=chosen.group, web_port=chosen.web_port)
     # Told that the warm-up is over, it measures latencies from there.
-    signal.signal(signal.SIGUSR1, lambda *_: app.shell.metrics.latencies.clear())
+    signal.signal(MEASURE_ANEW, lambda *_: app.shell.metrics.latencies.clear())
     run(app, "info")
 
 

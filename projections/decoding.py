@@ -7,6 +7,7 @@ where one Python object per event would allow a third of that before any work is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ from schemas import FACTS, Event, UndecodableEvent
 ENVELOPE = ("subject", "stamp", "region", "origin", "sequence")
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch of records as columns, and the names of the facts that any of them holds, used or not."""
+
+    frame: pl.DataFrame
+    facts: frozenset[str]
+
+
 class Decoder:
     """Turns records into a frame with just the columns that these projections read."""
 
@@ -36,6 +45,10 @@ class Decoder:
         self._handler: Any = ptars.HandlerPool([descriptor.file]).get_for_message(descriptor)
 
     def columns(self, values: Sequence[bytes]) -> pl.DataFrame:
+        """The frame of `decode`."""
+        return self.decode(values).frame
+
+    def decode(self, values: Sequence[bytes]) -> Decoded:
         """The records as a frame: subject, stamp, region, origin, sequence, `known`, and a struct per fact used.
 
         A fact's struct is null where the event holds another fact. `known` is false where it holds none that this
@@ -46,15 +59,14 @@ class Decoder:
         except ValueError as error:
             raise UndecodableEvent(f"one of {len(values)} records is not an Event: {error}") from None
         held = np.zeros(len(values), dtype=np.uint8)
-        for fact in FACTS:
-            column = batch.column(fact)
-            if column.null_count < len(values):
-                held += column.is_valid().to_numpy(zero_copy_only=False)
+        facts = frozenset(fact for fact in FACTS if batch.column(fact).null_count < len(values))
+        for fact in facts:
+            held += batch.column(fact).is_valid().to_numpy(zero_copy_only=False)
         if held.max(initial=0) > 1:
             raise UndecodableEvent(f"one of {len(values)} records holds two facts")
         frame = pl.from_arrow(batch.select([*ENVELOPE, *self._facts]))
         assert isinstance(frame, pl.DataFrame)
-        return frame.with_columns(known=pl.Series(held == 1))
+        return Decoded(frame.with_columns(known=pl.Series(held == 1)), facts)
 
 
 def _narrowed(facts: Mapping[str, tuple[str, ...]]) -> Descriptor:

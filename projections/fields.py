@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +21,11 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
+def names(columns: Iterable[str]) -> str:
+    """A list of names."""
+    return ", ".join(quoted(name) for name in columns)
+
+
 @dataclass(frozen=True)
 class ColumnType:
     """A column's type by the name that each database gives it."""
@@ -29,6 +34,11 @@ class ColumnType:
     postgres: str
     clickhouse: str
     polars: pl.DataType
+
+    @property
+    def bare(self) -> str:
+        """Postgres's name of it without a collation."""
+        return self.postgres.partition(" collate")[0]
 
 
 # Bytewise order everywhere, so that every face agrees on which text is the greater.
@@ -49,6 +59,13 @@ _TYPES = {
     FieldDescriptor.TYPE_UINT64: WHOLE,
     FieldDescriptor.TYPE_FIXED32: WHOLE,
     FieldDescriptor.TYPE_FIXED64: WHOLE,
+}
+
+_BITS = {
+    FieldDescriptor.CPPTYPE_INT32: 31,
+    FieldDescriptor.CPPTYPE_UINT32: 32,
+    FieldDescriptor.CPPTYPE_INT64: 63,
+    FieldDescriptor.CPPTYPE_UINT64: 64,
 }
 
 #: What every event has beside its fact; `hour` is the stamp's.
@@ -76,6 +93,14 @@ class Field:
         if field.is_repeated or field.type not in _TYPES:
             raise DeclarationRefused(f"{descriptor.name}.{self.name} is neither one text nor one number")
         return _TYPES[field.type]
+
+    @property
+    def bits(self) -> int:
+        """How many bits a whole number of this field may have, its sign aside."""
+        if not self.fact:
+            return 64
+        field = FACTS[self.fact].DESCRIPTOR.fields_by_name[self.name]
+        return _BITS[field.cpp_type]
 
     @property
     def path(self) -> str:

@@ -42,7 +42,9 @@ class Fold:
 
     def __init__(self, projections: Sequence[Projection]) -> None:
         self.tables = tables(projections)
-        self._limits = limits(self.tables)
+        self._limits = {
+            fact: tuple(limit for limit in found if limit.binds) for fact, found in limits(self.tables).items()
+        }
         facts = dict.fromkeys(fact for table in self.tables for fact in table.facts)
         self._checks = {fact: _check((*self._limits[""], *self._limits.get(fact, ()))) for fact in facts}
         self._steps = {

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from projections.aggregates import Sum
-from projections.fields import HOUR, REAL, TEXT, Field, quoted
+from projections.fields import HOUR, REAL, TEXT, WHOLE, Field, quoted
 from projections.projection import REGION, Table
 from schemas import stamps
 
@@ -45,6 +45,11 @@ class Limit:
             return STAMP_MAX
         return SUMMED_MAX if self.summed else WHOLE_MAX
 
+    @property
+    def binds(self) -> bool:
+        """Whether the field's type has values over the limit."""
+        return self.field.type is not WHOLE or self.field.bits > self.greatest.bit_length()
+
     def complaint(self) -> Callable[[Any], str | None]:
         """Python: what is wrong with a value, or None."""
         path, greatest = self.field.path, self.greatest
@@ -61,7 +66,7 @@ class Limit:
             return None if isfinite(value) else f"{path} is {value}, which has no place in an order"
 
         def whole(value: int) -> str | None:
-            return None if -greatest <= value <= greatest else f"{path} is {value}, beyond {greatest}"
+            return None if value <= greatest else f"{path} is {value}, beyond {greatest}"
 
         if self.field.type is TEXT:
             return key if self.key else text
@@ -76,7 +81,7 @@ class Limit:
             return (bad | (raw.str.len_bytes() > KEY_BYTES_MAX) if self.key else bad).any()
         if self.field.type is REAL:
             return raw.is_finite().not_().any()
-        return (raw.max() > self.greatest) | (raw.min().cast(pl.Int128) < -self.greatest)
+        return raw.max() > self.greatest
 
     @property
     def within(self) -> str:
@@ -87,11 +92,11 @@ class Limit:
             return f"position({name}, char(0)) = 0{short}"
         if self.field.type is REAL:
             return f"isFinite({name})"
-        return f"{name} <= {self.greatest} and {name} >= -{self.greatest}"
+        return f"{name} <= {self.greatest}"
 
 
 def limits(tables: Iterable[Table]) -> dict[str, tuple[Limit, ...]]:
-    """By fact, what must hold of the fields that these tables read; the envelope's are under ""."""
+    """By fact, every field that these tables read and what must hold of it; the envelope's are under ""."""
     keys: set[Field] = set()
     summed: set[Field] = set()
     fields: set[Field] = {Field("", "stamp")}

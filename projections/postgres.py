@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from projections import PROJECTIONS, VIEWS
 from projections.errors import SchemaRefused
-from projections.fields import TEXT, quoted
+from projections.fields import names, quoted
 from projections.fold import Deltas
+from projections.merging import Statements
 from projections.migrations import migrations, pending
 from projections.projection import OrderedView, Projection, Table, tables
 
@@ -84,7 +85,7 @@ async def _migrate_table(connection: Any, table: Table) -> list[str]:
         )
     done = []
     for column in table.columns:
-        declared = column.type.postgres.partition(" collate")[0]
+        declared = column.type.bare
         if column.name not in held:
             await connection.execute(
                 f"alter table {quoted(table.by_region)} "
@@ -119,13 +120,13 @@ async def _migrate_views(connection: Any, wanted: Mapping[str, str]) -> list[str
 def table_sql(table: Table) -> str:
     """The table of rows by key and region."""
     columns = ", ".join(f"{quoted(c.name)} {c.type.postgres} {c.constraint}".rstrip() for c in table.columns)
-    keys = _names(column.name for column in table.key_columns)
+    keys = names(column.name for column in table.key_columns)
     return f"create table {quoted(table.by_region)} ({columns}, primary key ({keys})) with (fillfactor = {FILLFACTOR})"
 
 
 def view_sql(table: Table) -> str:
     """What readers see: each key's value over the regions. Asking for one key reads only that key's rows."""
-    keys = _names(key.name for key in table.keys)
+    keys = names(key.name for key in table.keys)
     values = "".join(f", {value.postgres} as {quoted(value.name)}" for value in table.values)
     held = ""
     if table.vanishing:
@@ -137,71 +138,52 @@ def view_sql(table: Table) -> str:
 
 
 class Writer:
-    """Merges deltas into the tables of these projections, inside the caller's transactions."""
+    """Merges rows into the tables of these projections, inside the caller's transactions."""
 
-    def __init__(self, projections: Sequence[Projection]) -> None:
-        self._statements = tuple(_Statements(table) for table in tables(projections))
+    def __init__(self, projections: Sequence[Projection], copy_rows_min: int = COPY_ROWS_MIN) -> None:
+        self._statements = {
+            table.name: Statements(table, projection.tables[0])
+            for projection in projections
+            for table in projection.tables
+        }
+        self._copy_rows_min = copy_rows_min
 
     async def prepare(self, connection: Any) -> None:
-        """Make a new connection fit for `merge`: it gets the tables that COPY fills, emptied by every commit."""
-        for statements in self._statements:
+        """Make a new connection fit for `merge` and `join`: it gets the temporary tables that COPY fills."""
+        for statements in self._statements.values():
             await connection.execute(statements.create_stage)
 
     async def merge(self, connection: Any, deltas: Deltas) -> None:
-        """Add a batch's deltas. The rows are sorted by key, and so are the locks taken: writers cannot deadlock."""
-        for statements in self._statements:
-            rows = deltas.get(statements.table.name)
-            if rows:
-                await statements.merge(connection, rows)
+        """Add a batch's deltas. Rows and tables come in one order, and so do the locks: writers cannot deadlock."""
+        for name, statements in self._statements.items():
+            rows = deltas.get(name)
+            if not rows:
+                continue
+            if len(rows) < self._copy_rows_min:
+                empty = await connection.fetch(statements.add_arrays, *map(list, zip(*rows, strict=True)))
+            else:
+                await _stage(connection, statements, rows)
+                empty = await connection.fetch(statements.add_stage)
+            if empty:
+                await connection.execute(statements.delete_arrays, *map(list, zip(*empty, strict=True)))
+
+    async def join(self, connection: Any, copies: Deltas) -> None:
+        """Join copies of rows: what a replica holds of the same keys and regions, having seen more of them or less.
+
+        All tables of a projection go together. Joining the same copies again, or older ones, changes nothing.
+        """
+        for name, statements in self._statements.items():
+            await _stage(connection, statements, copies.get(name, ()))
+        # A projection's own table comes last: until then it says which of two copies has seen more.
+        for statements in reversed(self._statements.values()):
+            for statement in statements.join_stage:
+                await connection.execute(statement)
 
 
-class _Statements:
-    """One table's statements."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self._stage = f"stage_{table.name}"
-        self._columns = [column.name for column in table.columns]
-        stage = ", ".join(f"{quoted(column.name)} {column.type.postgres}" for column in table.columns)
-        self.create_stage = f"create temp table if not exists {quoted(self._stage)} ({stage}) on commit delete rows"
-        names = _names(self._columns)
-        arrays = ", ".join(f"${at}::{_array(column)}" for at, column in enumerate(table.columns, start=1))
-        self._merge_stage = self._merging(f"{quoted(self._stage)}")
-        self._merge_arrays = self._merging(f"unnest({arrays}) as s ({names})")
-        keys = [column.name for column in table.key_columns]
-        gone = ", ".join(f"${at}::{_array(column)}" for at, column in enumerate(table.key_columns, start=1))
-        same = " and ".join(f"t.{quoted(key)} = gone.{quoted(key)}" for key in keys)
-        self._delete = (
-            f"delete from {quoted(table.by_region)} t using unnest({gone}) as gone ({_names(keys)}) where {same}"
-        )
-
-    def _merging(self, source: str) -> str:
-        names = _names(self._columns)
-        keys = _names(column.name for column in self.table.key_columns)
-        # An array's texts have the database's collation: locks must be taken in one order wherever rows come from.
-        order = ", ".join(
-            f'{quoted(c.name)} collate "C"' if c.type is TEXT else quoted(c.name) for c in self.table.key_columns
-        )
-        added = {name: sql for part in self.table.aggregates for name, sql in part.added().items()}
-        sets = ", ".join(f"{quoted(name)} = {sql}" for name, sql in added.items())
-        merging = (
-            f"insert into {quoted(self.table.by_region)} as t ({names}) select {names} from {source} order by {order} "
-            f"on conflict ({keys}) do {f'update set {sets}' if sets else 'nothing'}"
-        )
-        if not self.table.vanishing:
-            return merging
-        empty = " and ".join(f"{quoted(name)} = 0" for name in added)
-        return f"with merged as ({merging} returning t.*) select {keys} from merged where {empty}"
-
-    async def merge(self, connection: Any, rows: Sequence[tuple[Any, ...]]) -> None:
-        """One statement that adds and, where rows of nothing are no rows, one that deletes them."""
-        if len(rows) < COPY_ROWS_MIN:
-            empty = await connection.fetch(self._merge_arrays, *map(list, zip(*rows, strict=True)))
-        else:
-            await connection.copy_records_to_table(self._stage, records=rows, columns=self._columns)
-            empty = await connection.fetch(self._merge_stage)
-        if empty:
-            await connection.execute(self._delete, *map(list, zip(*empty, strict=True)))
+async def _stage(connection: Any, statements: Statements, rows: Sequence[tuple[Any, ...]]) -> None:
+    # Emptied here and not on commit, which would empty every such table of the connection, filled or not.
+    await connection.execute(statements.empty_stage)
+    await connection.copy_records_to_table(statements.stage, records=rows, columns=statements.columns)
 
 
 async def read(connection: Any, projection: Projection) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -217,14 +199,6 @@ async def read(connection: Any, projection: Projection) -> dict[tuple[Any, ...],
 
 
 async def _read_table(connection: Any, table: Table, keys: int) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    names = [key.name for key in table.keys] + [value.name for value in table.values]
-    rows = await connection.fetch(f"select {_names(names)} from {quoted(table.name)}")
-    return [(tuple(row)[:keys], dict(zip(names[keys:], tuple(row)[keys:], strict=True))) for row in rows]
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(quoted(name) for name in names)
-
-
-def _array(column: Any) -> str:
-    return f"{column.type.postgres.partition(' collate')[0]}[]"
+    columns = [key.name for key in table.keys] + [value.name for value in table.values]
+    rows = await connection.fetch(f"select {names(columns)} from {quoted(table.name)}")
+    return [(tuple(row)[:keys], dict(zip(columns[keys:], tuple(row)[keys:], strict=True))) for row in rows]

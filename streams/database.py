@@ -91,6 +91,7 @@ class Database:
         self._waiting = waiting
         self._prepare = prepare
         self._pool: asyncpg.Pool | None = None
+        self._writing = asyncio.Lock()
         # Two that read first at once must not make two pools.
         self._opening = asyncio.Lock()
         self._writer: asyncpg.Connection | None = None
@@ -112,14 +113,15 @@ class Database:
         """
 
         async def attempt() -> T:
-            connection = await self._writing()
-            try:
-                async with connection.transaction():
-                    return await work(connection)
-            except PASSING:
-                # Its state is unknown; a fresh one is cheap.
-                await self._drop_writer()
-                raise
+            async with self._writing:
+                connection = await self._connected()
+                try:
+                    async with connection.transaction():
+                        return await work(connection)
+                except PASSING:
+                    # Its state is unknown; a fresh one is cheap.
+                    await self._drop_writer()
+                    raise
 
         return await persist("Postgres", attempt, self._waiting)
 
@@ -142,7 +144,7 @@ class Database:
                 )
             return self._pool
 
-    async def _writing(self) -> Any:
+    async def _connected(self) -> Any:
         if self._writer is None or self._writer.is_closed():
             self._writer = await asyncpg.connect(
                 self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S

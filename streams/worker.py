@@ -9,4 +9,7 @@ from streams.app import NornApp
 
 def run(app: NornApp, log_level: str) -> None:
     """Run the app in this process until it is told to stop; leaves the process with its exit status."""
-    Worker(app, loglevel=log_level, redirect_stdouts=False, override_logging=True).execute_from_commandline()
+    worker = Worker(app, quiet=True, loglevel=log_level, redirect_stdouts=False, override_logging=True)
+    # It draws with escape codes, which have no place in a log.
+    worker.spinner = None
+    worker.execute_from_commandline()

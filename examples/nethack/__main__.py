@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from confluent_kafka import KafkaException
 
 from schemas import NornError
 from streams.sdk import Producer
@@ -71,7 +70,7 @@ def main(
 def _producer(kafka: str, region: str, spill: Path) -> Producer:
     try:
         return Producer(kafka, region=region, spill=spill, origin="nethack")
-    except (NornError, KafkaException, OSError) as error:
+    except (NornError, OSError) as error:
         raise SystemExit(f"nothing can be published: {error}") from None
 
 

@@ -40,7 +40,7 @@ _WHOLESOME = frozenset(
         "lichen", "goblin", "hobbit", "gnome", "gnome lord", "hill orc", "rock piercer", "jaguar", "rock mole",
     }
 )  # fmt: skip
-# Who has searched a level so often in vain will never leave it, and bears no more help to live on there.
+# Who has searched a level so often in vain will never leave it: a god's meals would only draw that out.
 _LOST_SEARCHES = 60
 _PICKS = ("pick-axe", "dwarvish mattock", "broad pick")
 _READY = ("(in quiver", "(at the ready")

@@ -47,7 +47,7 @@ def demo(
         float | None, typer.Option(help="End by itself after so long. Default: when you press Ctrl-C.", min=1)
     ] = None,
     heroes: Annotated[int, typer.Option(help="How many heroes play at once.", min=1, max=1000)] = 8,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same dungeons.")] = 7,
+    seed: Annotated[int, typer.Option(help="The same seed has the same heroes.", min=0)] = 7,
     pace: Annotated[
         float | None, typer.Option(help="Keys a second of each hero; 0 is as fast as possible. Default: 20.", min=0)
     ] = None,

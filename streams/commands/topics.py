@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, 
 if TYPE_CHECKING:
     from schemas import Topic
 
-_Sizes = dict[tuple[str, int], tuple[int, int]]
+_Sizes = Mapping[tuple[str, int], tuple[int, int]]
 
 
 def topics(
@@ -24,12 +25,12 @@ def topics(
     Exits with 1 when the broker lacks one or has it with another number of partitions.
     """
     from schemas import TOPICS
-    from streams.admin import log_sizes
     from streams.preparing import make_topics
+    from streams.scanning import read_extents
 
     servers = locate(settings())
     made = make_topics(servers.kafka) if create else ()
-    sizes = log_sizes(servers.kafka)
+    sizes = read_extents(servers.kafka)
     rows = [_row(topic, sizes) for topic in TOPICS.values()]
     if as_json:
         emit({"created": list(made), "topics": rows})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -21,8 +21,8 @@ from streams import dead_letters
 from streams.clock import Clock
 from streams.database import Database, Waiting, persist
 from streams.metrics import Metrics
-from streams.positions import Fenced, Move, Positions
-from streams.processors.screening import screen
+from streams.positions import Fenced, Move, Position, Positions
+from streams.processors.screening import Screened, screen
 from streams.statements import statement
 from streams.transport import Batch, Regain, polls
 
@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 
 # ClickHouse likes 10,000 to 100,000 rows an insert; more would only hold more memory.
 INSERT_EVENTS_MAX = 100_000
+# While ClickHouse decodes one insert, the next is screened and sent; a third would only wait for a core.
+INSERTS_AT_ONCE = 2
+# Two inserts under way and as much behind them; past this the log itself is the better queue.
+HELD_EVENTS_MAX = 200_000
 
 _WRITE_RANGE = statement("write_range")
 _READ_RANGE = statement("read_range")
@@ -41,12 +45,29 @@ class EventsTable(Protocol):
     #: What it raises while the server is away.
     passing: tuple[type[BaseException], ...]
 
-    def insert(self, records: list[bytes], token: str) -> None:
-        """Insert records once per token; raises one of `passing` while the server is away."""
+    def insert(self, records: list[bytes], token: str, facts: frozenset[str]) -> None:
+        """Insert records that hold these facts, once per token; raises one of `passing` while the server is away."""
+
+
+@dataclass(slots=True)
+class _Queue:
+    """One partition's records that wait to be written, and the task that writes them, in the order of the log."""
+
+    tp: TP
+    claim_number: int
+    records: list[Any] = field(default_factory=list)
+    writer: asyncio.Task[None] | None = None
+    #: Whether anything was written since the partition was claimed: then nothing interrupted is left of it.
+    resumed: bool = False
+
+    def add(self, records: Sequence[Any], position: Position) -> None:
+        """Take up the records that were not taken up before."""
+        self.records += [record for record in records if record.offset >= position.reading]
+        position.reading = max(position.reading, records[-1].offset + 1)
 
 
 class HistoryProcessor:
-    """Writes each partition's share of a poll as one insert."""
+    """Writes the log into ClickHouse: each partition in order, several partitions side by side."""
 
     def __init__(
         self,
@@ -68,45 +89,56 @@ class HistoryProcessor:
         self._clock = clock
         self._waiting = waiting
         self._regain = regain
-        #: Partitions written to since they were claimed: nothing interrupted is left of them.
-        self._resumed: set[TP] = set()
+        self._inserting = asyncio.Semaphore(INSERTS_AT_ONCE)
+        self._queues: dict[TP, _Queue] = {}
 
     async def run(self, stream: AsyncIterator[Batch]) -> None:
         """Write until the stream ends. What another worker has claimed is dropped; its owner writes it."""
-        held: dict[TP, list[Any]] = {}
         claim_number = 0
-        async for poll in polls(stream, self._positions):
-            if poll.claim_number != claim_number:
-                held, claim_number = {}, poll.claim_number
-                self._resumed.clear()
-            for tp, records in poll.records.items():
-                position = self._positions[tp]
-                fresh = [record for record in records if record.offset >= position.reading]
-                held[tp] = await self._write([*held.get(tp, ()), *fresh], tp, claim_number)
+        async with asyncio.TaskGroup() as writing:
+            async for poll in polls(stream, self._positions):
+                if poll.claim_number != claim_number:
+                    # Writers of the old claim see for themselves that it is over.
+                    self._queues, claim_number = {}, poll.claim_number
+                for tp, records in poll.records.items():
+                    queue = self._queues.setdefault(tp, _Queue(tp, claim_number))
+                    queue.add(records, self._positions[tp])
+                    if queue.writer is None or queue.writer.done():
+                        queue.writer = writing.create_task(self._write(queue))
+                await self._bounded(claim_number)
 
-    async def _write(self, records: list[Any], tp: TP, claim_number: int) -> list[Any]:
-        """Write all that can be written; gives the records held back because an interrupted range is still short."""
-        while records and claim_number == self._positions.claim_number:
-            position = self._positions[tp]
-            position.reading = records[-1].offset + 1
-            high = await self._interrupted(tp, position.stored) if tp not in self._resumed else None
+    async def _bounded(self, claim_number: int) -> None:
+        """Wait while too much is held, so that the rest waits in the broker."""
+        while claim_number == self._positions.claim_number:
+            busy = [queue.writer for queue in self._queues.values() if queue.writer and not queue.writer.done()]
+            if not busy or sum(len(queue.records) for queue in self._queues.values()) < HELD_EVENTS_MAX:
+                return
+            await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _write(self, queue: _Queue) -> None:
+        """Write all of a partition that can be written; an interrupted range that is still short is held back."""
+        while queue.records and queue.claim_number == self._positions.claim_number:
+            position = self._positions[queue.tp]
+            low = position.stored
+            high = await self._interrupted(queue.tp, low) if not queue.resumed else None
             if high is None:
-                batch = records[:INSERT_EVENTS_MAX]
+                batch = queue.records[:INSERT_EVENTS_MAX]
                 high = batch[-1].offset + 1
-            elif records[-1].offset + 1 < high:
-                return records
+            elif queue.records[-1].offset + 1 < high:
+                return
             else:
-                batch = [record for record in records if record.offset < high]
+                batch = [record for record in queue.records if record.offset < high]
             try:
-                await self._insert(batch, Move(tp, position.epoch, position.stored, high, len(batch)))
+                async with self._inserting:
+                    move = Move(queue.tp, position.epoch, low, high, len(batch))
+                    await self._insert(batch, move, position, queue.claim_number)
             except Fenced as fenced:
                 log.warning("%s", fenced)
                 self._metrics.fenced.inc()
-                await self._regain(claim_number)
-                return []
-            self._resumed.add(tp)
-            records = records[len(batch) :]
-        return []
+                await self._regain(queue.claim_number)
+                return
+            queue.resumed = True
+            del queue.records[: len(batch)]
 
     async def _interrupted(self, tp: TP, low: int) -> int | None:
         """Where the range ends that a worker was writing when it died, if one was."""
@@ -115,12 +147,11 @@ class HistoryProcessor:
         )
         return row["high"] if row is not None and row["low"] == low and row["high"] > low else None
 
-    async def _insert(self, batch: Sequence[Any], move: Move) -> None:
+    async def _insert(self, batch: Sequence[Any], move: Move, position: Position, claim_number: int) -> None:
         token = f"{self._positions.group}:{move.tp.topic}:{move.tp.partition}:{move.low}-{move.high}"
         await self._database.write(lambda connection: self._intend(connection, move, token))
-        position = self._positions[move.tp]
         found = await asyncio.to_thread(screen, batch, move.tp, position.dots, self._decoder, "history")
-        await self._send(found.kept, move.tp, token)
+        await self._send(found, move.tp, token)
         changed = found.dots.changed_since(position.dots)
         stored = replace(move, events=len(found.kept), stamp=found.stamp, origins=changed)
 
@@ -130,7 +161,7 @@ class HistoryProcessor:
 
         await self._database.write(finish)
         position.dots = found.dots
-        self._positions.stored([stored], self._positions.claim_number)
+        self._positions.stored([stored], claim_number)
         self._metrics.stored(len(found.kept), self._clock.now_ms())
         self._metrics.dead(len(found.dead))
 
@@ -140,12 +171,13 @@ class HistoryProcessor:
             _WRITE_RANGE, self._positions.group, move.tp.topic, move.tp.partition, move.low, move.high, token
         )
 
-    async def _send(self, records: Sequence[Any], tp: TP, token: str) -> None:
-        if not records:
+    async def _send(self, found: Screened, tp: TP, token: str) -> None:
+        if not found.kept:
             return
         located = log_fields(tp.topic, tp.partition)
 
         def insert() -> None:
-            self._events.insert([record.value + located(record.offset) for record in records], token)
+            records = [record.value + located(record.offset) for record in found.kept]
+            self._events.insert(records, token, found.facts)
 
         await persist("ClickHouse", lambda: asyncio.to_thread(insert), self._waiting, self._events.passing)

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from projections.decoding import Decoder
 from projections.dots import Dots
-from schemas import Event, FutureStamp, PermanentError, UndecodableEvent, decode
+from schemas import FACTS, Event, FutureStamp, PermanentError, UndecodableEvent, decode
 from schemas.stamps import FUTURE_LIMIT_MS, time_ms
 from schemas.upcasts import UPCASTS, upcast
 from streams.dead_letters import DeadLetter
@@ -26,6 +26,8 @@ class Screened:
     dead: list[DeadLetter]
     dots: Dots
     stamp: int
+    #: The facts among them.
+    facts: frozenset[str]
 
 
 class Odd(Exception):
@@ -86,18 +88,19 @@ def screen(records: Sequence[Any], tp: TP, dots: Dots, decoder: Decoder, role: s
     """
     after = dots.copy()
     try:
-        frame = decoder.columns([record.value for record in records])
+        decoded = decoder.decode([record.value for record in records])
+        frame = decoded.frame
         stamp = check_stamps(frame["stamp"].to_numpy(), records)
         new = admit(after, frame["origin"], frame["sequence"].to_numpy())
     except Exception:
         # Whatever it was, one by one finds the records to blame.
         return _screen_each(records, tp, dots.copy(), role)
     kept = list(records) if new.all() else [record for record, is_new in zip(records, new, strict=True) if is_new]
-    return Screened(kept, [], after, stamp)
+    return Screened(kept, [], after, stamp, decoded.facts)
 
 
 def _screen_each(records: Sequence[Any], tp: TP, dots: Dots, role: str) -> Screened:
-    found = Screened([], [], dots, 0)
+    found = Screened([], [], dots, 0, frozenset(FACTS))
     for record in records:
         try:
             event = usable(record)

@@ -64,7 +64,7 @@ class Producer:
 
     bootstrap: host:port,host:port.  region: of every event.  spill: a folder that no other producer uses.
     origin: a name to begin the origin with, the game server's say.  topics: with the partitions that the broker has.
-    client: further settings of librdkafka (security and the like).
+    linger_ms: how long events gather to be sent together.  client: further settings of librdkafka (security, say).
     Raises SpillInUse, SpillUnreadable, OSError for the folder, and KafkaException for a wrong setting.
     """
 
@@ -94,7 +94,7 @@ class Producer:
         self._routes_by_topic = _routes(topics, self._outbox)
         # The topic of a request is that of its tier, so it is worked out for each.
         self._routes = {kind: at for (kind, _), at in self._routes_by_topic.items() if kind is not DecisionRequested}
-        settings = {"linger.ms": linger_ms, **(client or {}), "bootstrap.servers": bootstrap}
+        settings = {**(client or {}), "bootstrap.servers": bootstrap}
         opened = Spill(spill)
         try:
             self._sender = Sender(

@@ -34,6 +34,8 @@ SAFETY: Mapping[str, Any] = {
 }
 TUNING: Mapping[str, Any] = {
     "compression.type": "lz4",
+    # Events have gathered before they come here; this is for the pieces of one batch to meet.
+    "linger.ms": 1,
     "reconnect.backoff.max.ms": 1000,
     "socket.keepalive.enable": True,
     # Only what is critical: the sending thread logs the rest in its own words, once.

@@ -92,13 +92,13 @@ def playing(kafka: str, home: Path, *options: str) -> Iterator[subprocess.Popen[
 
 def wait_for_more_than(home: Path, name: str, least: int) -> dict[str, Any]:
     """The status file once one of its figures is above `least`."""
-    status = home / "game.json"
-    figures: dict[str, Any] = eventually(
-        lambda: status.exists() and (read := json.loads(status.read_text()))[name] > least and read,
-        timeout_s=ENDED_WITHIN_S,
-        message=f"the status file shows {name} above {least}",
-    )
-    return figures
+
+    def figures() -> dict[str, Any]:
+        status = home / "game.json"
+        read: dict[str, Any] = json.loads(status.read_text()) if status.exists() else {}
+        return read if read.get(name, 0) > least else {}
+
+    return eventually(figures, timeout_s=ENDED_WITHIN_S, message=f"the status file shows {name} above {least}")
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> dict[str, Any]:

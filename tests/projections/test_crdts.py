@@ -80,7 +80,9 @@ def test_a_level_never_falls_and_a_low_never_rises() -> None:
 
 def test_a_score_is_the_sum_of_all_regions() -> None:
     score = Grow(PlayerScored, "points")
-    assert value(score, said(PlayerScored(points=3), region="eu"), said(PlayerScored(points=4), region="us")) == {"it": 7}
+    assert value(score, said(PlayerScored(points=3), region="eu"), said(PlayerScored(points=4), region="us")) == {
+        "it": 7
+    }
 
 
 def test_copies_of_one_regions_count_are_not_counted_twice() -> None:
@@ -149,4 +151,6 @@ def test_a_decision_never_goes_back_and_the_rank_declared_later_wins() -> None:
         effective=DecisionEffective,
     )
     assert value(status, said(DecisionExpired()), said(DecisionRequested())) == {"it": "expired"}
-    assert value(status, said(DecisionExpired(), region="eu"), said(DecisionRejected(), region="us")) == {"it": "expired"}
+    assert value(status, said(DecisionExpired(), region="eu"), said(DecisionRejected(), region="us")) == {
+        "it": "expired"
+    }

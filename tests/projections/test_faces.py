@@ -20,7 +20,7 @@ from projections.fold import Deltas, Fold
 from projections.memory import Memory
 from projections.projection import Projection
 from schemas import Event
-from tests.projections.worlds import WORLD, events, split
+from tests.projections.worlds import REGIONS, SEEN, WORLD, events, seen_of, split
 
 #: Each example is many events in every projection: few of them go a long way.
 IN_A_DATABASE = settings(
@@ -77,10 +77,10 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def test_postgres_holds_what_the_reference_holds(postgres: str, runner: asyncio.Runner) -> None:
-    writer = truth.Writer(WORLD)
+    by_arrays, by_copy = truth.Writer(WORLD), truth.Writer(WORLD, copy_rows_min=0)
     connection: Any = runner.run(asyncpg.connect(postgres))
     runner.run(truth.migrate(connection, WORLD))
-    runner.run(writer.prepare(connection))
+    runner.run(by_copy.prepare(connection))
 
     async def merged(batches: list[list[Event]], by_columns: Sequence[bool]) -> list[Any]:
         names = ", ".join(table.by_region for table in fold.tables)
@@ -88,7 +88,7 @@ def test_postgres_holds_what_the_reference_holds(postgres: str, runner: asyncio.
         for batch, columns in zip(batches, by_columns, strict=False):
             deltas = fold.columns(decoder.columns(raw(batch))) if columns else fold.events(batch)
             async with connection.transaction():
-                await writer.merge(connection, deltas)
+                await (by_copy if columns else by_arrays).merge(connection, deltas)
         return [await truth.read(connection, projection) for projection in WORLD]
 
     @IN_A_DATABASE
@@ -97,6 +97,36 @@ def test_postgres_holds_what_the_reference_holds(postgres: str, runner: asyncio.
         found = runner.run(merged(split(log, cuts), by_columns))
         for projection, values in zip(WORLD, found, strict=True):
             same(values, expected(projection, log))
+
+    holds()
+    runner.run(connection.close())
+
+
+def test_a_join_in_postgres_is_what_seeing_all_the_events_would_have_given(
+    postgres: str, runner: asyncio.Runner
+) -> None:
+    writer = truth.Writer(WORLD)
+    connection: Any = runner.run(asyncpg.connect(postgres))
+    runner.run(truth.migrate(connection, WORLD))
+    runner.run(writer.prepare(connection))
+
+    async def joined(ours: list[Event], theirs: list[Event]) -> list[Any]:
+        names = ", ".join(table.by_region for table in fold.tables)
+        await connection.execute(f"truncate {names}")
+        async with connection.transaction():
+            await writer.merge(connection, fold.events(ours))
+        for _ in range(2):
+            async with connection.transaction():
+                await writer.join(connection, fold.events(theirs))
+        return [await truth.read(connection, projection) for projection in WORLD]
+
+    @IN_A_DATABASE
+    @given(LOGS, SEEN, SEEN)
+    def holds(log: list[Event], a: dict[str, int], b: dict[str, int]) -> None:
+        most = {region: max(a[region], b[region]) for region in REGIONS}
+        found = runner.run(joined(seen_of(log, a), seen_of(log, b)))
+        for projection, values in zip(WORLD, found, strict=True):
+            same(values, expected(projection, seen_of(log, most)))
 
     holds()
     runner.run(connection.close())

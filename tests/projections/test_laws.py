@@ -1,4 +1,4 @@
-"""The laws of a lattice, for every projection: states only grow, and joining them is the same in any order and number."""
+"""The laws of a lattice, for every projection: states only grow, and it does not matter how they are joined."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from projections.memory import KeyState, Memory, decode, digest, encode
 from projections.projection import Projection
 from schemas import Event
-from tests.projections.worlds import REGIONS, WORLD, events, replica
+from tests.projections.worlds import REGIONS, SEEN, WORLD, events, seen_of
 
-SEEN = st.fixed_dictionaries({region: st.integers(0, 8) for region in REGIONS})
 FEW = settings(max_examples=40)
 
 
@@ -38,7 +37,7 @@ def test_join_is_associative_commutative_and_idempotent(projection: Projection) 
     @FEW
     @given(events(projection.facts, least=6), SEEN, SEEN, SEEN)
     def holds(log: list[Event], a: dict[str, int], b: dict[str, int], c: dict[str, int]) -> None:
-        one, two, three = (replica(memory, log, seen) for seen in (a, b, c))
+        one, two, three = (memory.fold_all(seen_of(log, seen)) for seen in (a, b, c))
         assert joined(memory, one, two) == joined(memory, two, one)
         assert joined(memory, joined(memory, one, two), three) == joined(memory, one, joined(memory, two, three))
         assert joined(memory, one, one) == one
@@ -56,7 +55,9 @@ def test_a_join_is_what_seeing_all_the_events_would_have_given(projection: Proje
     @given(events(projection.facts, least=6), SEEN, SEEN)
     def holds(log: list[Event], a: dict[str, int], b: dict[str, int]) -> None:
         most = {region: max(a[region], b[region]) for region in REGIONS}
-        assert joined(memory, replica(memory, log, a), replica(memory, log, b)) == replica(memory, log, most)
+        assert joined(memory, *(memory.fold_all(seen_of(log, seen)) for seen in (a, b))) == memory.fold_all(
+            seen_of(log, most)
+        )
 
     holds()
 

@@ -1,9 +1,8 @@
-"""Small worlds for the folds: events that meet on few keys, regions and stamps, so that ties and collisions are common."""
+"""Small worlds for the folds: events that meet on few keys, regions and stamps, so that ties are common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -24,7 +23,6 @@ from projections.crdt import (
     Progress,
     Status,
 )
-from projections.memory import KeyState, Memory
 from projections.projection import Projection
 from schemas import (
     FACTS,
@@ -48,7 +46,7 @@ SUBJECTS = ("hero-1", "hero-2", "Zoë")
 REGIONS = ("ap", "eu", "us")
 # Both sides of an hour, equal stamps, and the stamp of a clock that was never set.
 STAMPS = (0, pack(3_599_999, 65_535), pack(3_600_000), pack(1_700_000_000_000), pack(1_700_000_000_000, 1))
-WORDS = ("", "a", "b", "Zoë", "\U0001f5e1 sword", "it's \"quoted\"")
+WORDS = ("", "a", "b", "Zoë", "\U0001f5e1 sword", 'it\'s "quoted"')
 WHOLES = (0, 1, 2, 7, 2**31, 2**41)
 REALS = (0.0, -0.0, 1.5, -2.25, 1e300, 5e-324)
 
@@ -66,7 +64,10 @@ heroes = Projection(
     bag=Bag(add=(ItemGained, "item_id"), remove=(ItemLost, "item_id"), quantity="quantity", detail="kind"),
     things=Bag(add=(ItemGained, "item_id"), remove=(ItemLost, "item_id")),
     visited=Keyed(
-        entry=("zone", "depth"), visits=Grow(PlaceEntered), deaths=Grow(PlayerDied), deepest=Highest(PlaceEntered, "depth")
+        entry=("zone", "depth"),
+        visits=Grow(PlaceEntered),
+        deaths=Grow(PlayerDied),
+        deepest=Highest(PlaceEntered, "depth"),
     ),
     lore=Progress(objectives=(ObjectiveCompleted, "objective"), flags=(FlagSet, "flag", "value")),
     answer=Status(asked=DecisionRequested, answered=DecisionProposed),
@@ -93,7 +94,9 @@ def _pick(field: FieldDescriptor, choice: int) -> Any:
 
 def _event(fact: str, subject: str, region: str, stamp: int, choices: Sequence[int]) -> Event:
     fields = [field for field in FACTS[fact].DESCRIPTOR.fields if not field.is_repeated]
-    values = {field.name: _pick(field, choices[at % len(choices)] + at // len(choices)) for at, field in enumerate(fields)}
+    values = {
+        field.name: _pick(field, choices[at % len(choices)] + at // len(choices)) for at, field in enumerate(fields)
+    }
     return Event(subject=subject, region=region, stamp=stamp, **{fact: FACTS[fact](**values)})
 
 
@@ -116,7 +119,15 @@ def split(events: Sequence[Event], cuts: Iterable[int]) -> list[list[Event]]:
     return [list(events[low:high]) for low, high in zip([0, *places], [*places, len(events)], strict=True)]
 
 
-def replica(memory: Memory, events: Sequence[Event], seen: dict[str, int]) -> dict[tuple[Any, ...], KeyState]:
-    """What a replica knows that has seen so many of each region's events: those of one region come in one order."""
-    by_region = groupby(sorted(events, key=lambda event: event.region), key=lambda event: event.region)
-    return memory.fold_all(event for region, mine in by_region for event in list(mine)[: seen.get(region, 0)])
+#: How many of each region's events a replica has seen.
+SEEN = st.fixed_dictionaries({region: st.integers(0, 20) for region in REGIONS})
+
+
+def seen_of(events: Sequence[Event], seen: dict[str, int]) -> list[Event]:
+    """The events that such a replica has seen: those of one region come in one order."""
+    left, found = dict(seen), []
+    for event in events:
+        left[event.region] -= 1
+        if left[event.region] >= 0:
+            found.append(event)
+    return found

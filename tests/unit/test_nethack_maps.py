@@ -72,7 +72,7 @@ def test_an_edge_is_next_to_the_unknown() -> None:
 
 def test_a_dead_end_has_one_way_out() -> None:
     here, _ = draw("##### ", "    # ", "    # ")
-    assert [at(cell) for cell in np.flatnonzero(dead_ends(here))] == [(0, 0), (4, 2)]
+    assert [at(cell) for cell in np.flatnonzero(dead_ends(here)).tolist()] == [(0, 0), (4, 2)]
 
 
 def test_cells_and_places_on_the_map_are_one_to_one() -> None:
