@@ -6,12 +6,17 @@ from benchmarks.ground import Ground
 from benchmarks.mix import events
 from streams.sdk import BufferFull, Producer
 
+#: What the benchmarks' workers read.
+TOPIC = "players.actions.v1"
 _FLUSH_S = 300.0
 _SEED = 7
 
 
-def fill(ground: Ground, count: int, subjects: int) -> None:
-    """Write `count` events in NetHack's mix, with the SDK, as a game would; returns when the broker has them all."""
+def fill(ground: Ground, count: int, subjects: int) -> int:
+    """Write `count` events in NetHack's mix, with the SDK, as a game would, until the broker has them all.
+
+    Returns how many of them the players' topic holds: some of a game's facts are about the world.
+    """
     ground.say(f"writing {count:,} events of {subjects:,} subjects")
     with Producer(ground.servers.kafka, spill=ground.home / "spill" / "filling") as producer:
         for subject, fact in events(count, subjects, _SEED):
@@ -24,3 +29,4 @@ def fill(ground: Ground, count: int, subjects: int) -> None:
         left = producer.flush(_FLUSH_S)
         if left:
             raise TimeoutError(f"{left} events were not acknowledged within {_FLUSH_S:g} s: {producer.trouble}")
+        return sum(sent for (topic, _), sent in producer.sent_by_partition.items() if topic == TOPIC)

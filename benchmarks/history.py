@@ -15,7 +15,7 @@ SUBJECTS = 10_000
 
 def measure(ground: Ground) -> dict[str, Any]:
     """Write two million events into ClickHouse three times, each time under another group."""
-    fill(ground, EVENTS, SUBJECTS)
+    count = fill(ground, EVENTS, SUBJECTS)
     client = connect(ground.servers.clickhouse)
     runs = []
     for number in range(RUNS):
@@ -23,11 +23,11 @@ def measure(ground: Ground) -> dict[str, Any]:
         client.command("truncate table events")
         ground.say(f"history, run {number + 1} of {RUNS}")
         with ground.worker("history", group):
-            runs.append(round(rate(ground.watch(group, EVENTS))))
+            runs.append(round(rate(ground.watch(group, count))))
     held = client.query("select count(), uniqExact(origin, sequence, log_partition) from events").result_rows[0]
     return {
         "events_per_s": median(runs),
         "runs": runs,
-        "events": EVENTS,
+        "events": count,
         "checked": {"rows": held[0], "distinct": held[1]},
     }

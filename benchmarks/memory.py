@@ -14,9 +14,9 @@ SUBJECTS = 100_000
 
 def measure(ground: Ground) -> dict[str, Any]:
     """Fold every projection over 100,000 subjects and look at the worker's resident memory, the highest it was."""
-    fill(ground, EVENTS, SUBJECTS)
+    count = fill(ground, EVENTS, SUBJECTS)
     with ground.worker("fold", "bench-memory") as process:
-        seen = ground.watch("bench-memory", EVENTS)
+        seen = ground.watch("bench-memory", count)
         status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         peak_kb = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
         resident = process.memory_info().rss
@@ -24,6 +24,6 @@ def measure(ground: Ground) -> dict[str, Any]:
         "resident_mb": round(resident / 1e6),
         "peak_mb": round(peak_kb * 1024 / 1e6),
         "subjects": SUBJECTS,
-        "events": EVENTS,
+        "events": count,
         "events_per_s": round(rate(seen)),
     }

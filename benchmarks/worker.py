@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 
+from benchmarks.filling import TOPIC
 from projections import PROJECTIONS
 from streams.app import create_app
 from streams.config import Settings
@@ -13,7 +14,7 @@ from streams.embedded import Servers
 from streams.roles import fold_role, history_role
 from streams.worker import run
 
-TOPICS = ("players.actions.v1",)
+TOPICS = (TOPIC,)
 
 
 def main() -> None:

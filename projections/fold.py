@@ -98,9 +98,9 @@ class Fold:
         return {name: rows for name, rows in found.items() if rows}
 
     def _check_columns(self, frame: pl.DataFrame, present: set[str]) -> None:
-        wanted = [limit for fact in ("", *sorted(present)) for limit in self._limits.get(fact, ())]
         if not present:
             return
+        wanted = [limit for fact in ("", *sorted(present)) for limit in self._limits.get(fact, ())]
         refused = frame.select(limit.refused.alias(str(at)) for at, limit in enumerate(wanted)).row(0)
         paths = [limit.field.path for limit, bad in zip(wanted, refused, strict=True) if bad]
         if paths:

@@ -85,16 +85,15 @@ async def _migrate_table(connection: Any, table: Table) -> list[str]:
         )
     done = []
     for column in table.columns:
-        declared = column.type.bare
         if column.name not in held:
             await connection.execute(
                 f"alter table {quoted(table.by_region)} "
                 f"add column {quoted(column.name)} {column.type.postgres} {column.constraint}"
             )
             done.append(f"{table.by_region}.{column.name}")
-        elif held[column.name] != declared:
+        elif held[column.name] != column.type.bare:
             raise SchemaRefused(
-                f"{table.by_region}.{column.name} is {held[column.name]} and declared {declared}: "
+                f"{table.by_region}.{column.name} is {held[column.name]} and declared {column.type.bare}: "
                 f"give the column a new name, or drop the table and fold again from the log"
             )
     return done

@@ -17,7 +17,7 @@ from functools import cached_property
 from projections.aggregates import Aggregate, Column, Max, Sum
 from projections.crdt.crdt import Crdt, Entries, Key, Value
 from projections.errors import DeclarationRefused
-from projections.fields import ENVELOPE, TEXT, WHOLE, Field, quoted
+from projections.fields import TEXT, WHOLE, Field, quoted
 from projections.sources import Source
 
 REGION = Key("region", (Field("", "region"),))
@@ -147,7 +147,7 @@ def tables(projections: Iterable[Projection]) -> tuple[Table, ...]:
 
 
 def _declared_key(projection: str, name: str, facts: tuple[str, ...]) -> Key:
-    if name in ENVELOPE and name in ("subject", "hour"):
+    if name in ("subject", "hour"):
         return Key(name, (Field("", name),))
     key = Key(name, tuple(Field(fact, name) for fact in facts))
     try:

@@ -112,7 +112,9 @@ async def test_an_aborted_prompt_makes_way_for_the_next_and_never_blocks_the_loo
 async def test_closing_stops_what_is_in_work_and_the_engine_can_be_started_again(engine: LlamaCpp) -> None:
     await engine.start()
     endless = asyncio.create_task(engine.complete(prompt("Go on for ever.", schema=ENDLESS, max_tokens=1_900)))
-    await asyncio.sleep(0.1)
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    assert not endless.done()
     await engine.close()
     with pytest.raises(EngineBusy, match="stopped"):
         await endless

@@ -19,7 +19,7 @@ def test_a_death_asks_the_chronicler_for_a_line_within_ten_seconds() -> None:
             decision_id=derived_id(event.id.hex(), "chronicler"),
             agent="chronicler",
             tier="silver",
-            context='{"depth":3,"hero":"astrid","killer":"a jackal","zone":"Dungeons of Doom 3"}',
+            context='{"depth":3,"hero":"Astrid","killer":"a jackal","zone":"Dungeons of Doom 3"}',
             legal_actions=["chronicle"],
             deadline_ms=NOW_MS + 10_000,
             cost_cap_usd_micros=1_000,
@@ -29,7 +29,7 @@ def test_a_death_asks_the_chronicler_for_a_line_within_ten_seconds() -> None:
 
 def test_a_new_depth_asks_the_chronicler_too() -> None:
     [request] = requests_for(descent(), ALL)
-    assert orjson.loads(request.context) == {"depth": 4, "hero": "astrid", "zone": "Dungeons of Doom 4"}
+    assert orjson.loads(request.context) == {"depth": 4, "hero": "Astrid", "zone": "Dungeons of Doom 4"}
 
 
 @given(st.data())

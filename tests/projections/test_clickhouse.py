@@ -21,6 +21,7 @@ from projections.clickhouse import (
     concatenate,
     event_columns,
     inline_schema,
+    insert_columns,
     log_fields,
     migrate,
     read,
@@ -52,10 +53,11 @@ def client(clickhouse: str) -> Iterator[Any]:
     client.close()
 
 
-def insert(client: Any, log: Sequence[Event], token: str, start: int = 0) -> None:
+def insert(client: Any, log: Sequence[Event], token: str, start: int = 0, columns: Sequence[str] | None = None) -> None:
     located = log_fields("players.actions.v1", 3)
     client.raw_insert(
         EVENTS_TABLE,
+        column_names=columns,
         insert_block=concatenate(e.SerializeToString() + located(at) for at, e in enumerate(log, start=start)),
         fmt="Protobuf",
         settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
@@ -118,6 +120,25 @@ def test_a_record_stands_in_typed_columns_with_its_place_in_the_log(client: Any)
     assert rows(client, f"select \"player_said.text\" from {EVENTS_TABLE} where fact = 'player_said'") == [
         ("Grüß dich\0",)
     ]
+
+
+def test_an_insert_may_name_only_the_columns_of_its_facts(client: Any) -> None:
+    migrate(client)
+    log = [
+        Event(subject="a", player_moved=PlayerMoved(zone="keep", x=2)),
+        Event(subject="a", player_scored=PlayerScored(points=3)),
+    ]
+    columns = insert_columns({"player_moved", "player_scored"})
+    assert "gold_gained.amount" not in columns
+    insert(client, log, "0-2", columns=columns)
+    found = rows(client, f'select fact, "player_moved.zone", "player_scored.points", foldable from {EVENTS_TABLE}')
+    assert sorted(found) == [("player_moved", "keep", 0, True), ("player_scored", "", 3, True)]
+    assert read(client, players)[("a",)]["x"] == 2.0
+
+
+def test_the_columns_of_every_fact_are_all_that_an_insert_fills() -> None:
+    filled = {column.name for column in event_columns(()) if not column.expression}
+    assert set(insert_columns(FACTS)) == filled
 
 
 def test_a_batch_that_is_inserted_again_is_there_once_in_the_events_and_in_every_projection(client: Any) -> None:

@@ -74,6 +74,14 @@ def test_rubbish_is_refused_and_never_crashes(event: Event, data: st.DataObject)
     assert frame.height == 1
 
 
+def test_the_facts_of_a_batch_are_told_used_or_not() -> None:
+    log = [Event(clock_ticked=ClockTicked(time_ms=1)), Event(gold_gained=GoldGained()), Event(subject="nothing")]
+    assert Decoder([places]).decode([event.SerializeToString() for event in log]).facts == {
+        "clock_ticked",
+        "gold_gained",
+    }
+
+
 def test_a_decoder_reads_only_what_its_projections_use() -> None:
     frame = Decoder([places]).columns([Event(place_entered=PlaceEntered(zone="keep", depth=3)).SerializeToString()])
     assert set(frame.columns) == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import asyncpg
@@ -59,7 +60,7 @@ def same(found: dict[tuple[Any, ...], dict[str, Any]], wanted: dict[tuple[Any, .
 
 
 @settings(max_examples=100)
-@given(events(fold.facts, least=10))
+@given(events(fold.facts, least=25, most=80))
 def test_columns_give_the_rows_that_python_gives(log: list[Event]) -> None:
     one: Deltas = fold.events(log)
     other: Deltas = fold.columns(decoder.columns(raw(log)))
@@ -135,6 +136,7 @@ def test_a_join_in_postgres_is_what_seeing_all_the_events_would_have_given(
 def test_clickhouse_holds_what_the_reference_holds(clickhouse: str) -> None:
     client: Any = clickhouse_connect.get_client(dsn=clickhouse, autogenerate_session_id=False)
     history.migrate(client, WORLD)
+    inserts = count()
     tables = [history.EVENTS_TABLE, *(history.state_name(table) for table in fold.tables)]
 
     @settings(IN_A_DATABASE, max_examples=10)
@@ -149,7 +151,7 @@ def test_clickhouse_holds_what_the_reference_holds(clickhouse: str) -> None:
                 history.EVENTS_TABLE,
                 insert_block=history.concatenate(records),
                 fmt="Protobuf",
-                settings={**history.INSERT_SETTINGS, "insert_deduplicate": 0},
+                settings={**history.INSERT_SETTINGS, "insert_deduplication_token": f"insert {next(inserts)}"},
             )
             offset += len(batch)
         for projection in WORLD:
