@@ -28,12 +28,12 @@ from streams.transport import Batch, Regain, polls
 
 log = logging.getLogger(__name__)
 
-# ClickHouse likes 10,000 to 100,000 rows an insert; more would only hold more memory.
-INSERT_EVENTS_MAX = 100_000
-# While ClickHouse decodes one insert, the next is screened and sent; a third would only wait for a core.
-INSERTS_AT_ONCE = 2
-# Two inserts under way and as much behind them; past this the log itself is the better queue.
-HELD_EVENTS_MAX = 200_000
+# The views fold an insert to a row per key, so a large insert costs each of them little more than a small one.
+INSERT_EVENTS_MAX = 200_000
+# While ClickHouse decodes one insert and folds another, the third is screened and sent.
+INSERTS_AT_ONCE = 3
+# Some 150 MB of records; past this the log itself is the better queue.
+HELD_EVENTS_MAX = 400_000
 
 _WRITE_RANGE = statement("write_range")
 _READ_RANGE = statement("read_range")
@@ -62,7 +62,8 @@ class _Queue:
 
     def add(self, records: Sequence[Any], position: Position) -> None:
         """Take up the records that were not taken up before."""
-        self.records += [record for record in records if record.offset >= position.reading]
+        old = records[0].offset < position.reading
+        self.records += [record for record in records if record.offset >= position.reading] if old else records
         position.reading = max(position.reading, records[-1].offset + 1)
 
 
