@@ -58,15 +58,13 @@ def check_shapes(frame: Any) -> None:
             raise Odd(f"{fact} has an older shape")
 
 
-def check_stamps(stamps: npt.NDArray[np.uint64], records: Sequence[Any]) -> int:
-    """The latest stamp of one partition's records. Raises Odd when one may be from the future.
+def check_stamps(stamps: npt.NDArray[np.uint64], records: Sequence[Any]) -> None:
+    """Raise Odd when one of a partition's records may be stamped in the future.
 
     Append times do not go back within a partition, so the first record's bounds them all from below.
     """
-    latest = int(stamps.max())
-    if time_ms(latest) > records[0].timestamp + FUTURE_LIMIT_MS:
+    if time_ms(int(stamps.max())) > records[0].timestamp + FUTURE_LIMIT_MS:
         raise Odd("a stamp from the future")
-    return latest
 
 
 def admit(dots: Dots, origins: Any, sequences: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
@@ -90,13 +88,14 @@ def screen(records: Sequence[Any], tp: TP, dots: Dots, decoder: Decoder, role: s
     try:
         decoded = decoder.decode([record.value for record in records])
         frame = decoded.frame
-        stamp = check_stamps(frame["stamp"].to_numpy(), records)
+        stamps = frame["stamp"].to_numpy()
+        check_stamps(stamps, records)
         new = admit(after, frame["origin"], frame["sequence"].to_numpy())
     except Exception:
         # Whatever it was, one by one finds the records to blame.
         return _screen_each(records, tp, dots.copy(), role)
     kept = list(records) if new.all() else [record for record, is_new in zip(records, new, strict=True) if is_new]
-    return Screened(kept, [], after, stamp, decoded.facts)
+    return Screened(kept, [], after, int(stamps[new].max(initial=0)), decoded.facts)
 
 
 def _screen_each(records: Sequence[Any], tp: TP, dots: Dots, role: str) -> Screened:

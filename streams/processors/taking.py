@@ -105,9 +105,10 @@ class Taking:
         for share in shares:
             part = slice(start, start + len(share.records))
             start = part.stop
-            share.stamp = check_stamps(stamps[part], share.records)
+            check_stamps(stamps[part], share.records)
             new = admit(share.dots, frame["origin"][part.start : part.stop], sequences[part])
             share.events = int(new.sum())
+            share.stamp = int(stamps[part][new].max(initial=0))
             whole = share.events == len(new)
             kept[share.tp] = share.records if whole else [r for r, one in zip(share.records, new, strict=True) if one]
             admitted[part] = new
