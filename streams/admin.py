@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas import TOPICS, PermanentError, TemporaryError, Topic
 
 _TIMEOUT_S = 15.0
+_LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _LOOK_EVERY_S = 0.05
 # With three copies or more, two must have an event before it is acknowledged: one broker may be lost at any time.
 _SAFE_REPLICATION = 3
@@ -127,7 +129,23 @@ def _was_created(answer: Future[None]) -> bool:
 def _offsets(admin: AdminClient, places: list[tuple[str, int]], which: Any) -> dict[tuple[str, int], int]:
     if not places:
         return {}
+    # A topic that has just been made has no leader for a moment.
+    asking = Retrying(
+        retry=retry_if_exception(_is_leaderless),
+        stop=stop_after_delay(_TIMEOUT_S),
+        wait=wait_fixed(_LOOK_EVERY_S),
+        reraise=True,
+    )
+    found: dict[tuple[str, int], int] = asking(_ask_offsets, admin, places, which)
+    return found
+
+
+def _ask_offsets(admin: AdminClient, places: list[tuple[str, int]], which: Any) -> dict[tuple[str, int], int]:
     asked: dict[TopicPartition, Future[ListOffsetsResultInfo]] = admin.list_offsets(
         {TopicPartition(topic, n): which for topic, n in places}, request_timeout=_TIMEOUT_S
     )
     return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
+
+
+def _is_leaderless(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _LEADERLESS
