@@ -62,7 +62,7 @@ def create_topics(bootstrap: str, topics: Iterable[Topic] = TOPICS.values(), rep
 def log_sizes(bootstrap: str, topics: Iterable[Topic] = TOPICS.values()) -> dict[tuple[str, int], tuple[int, int]]:
     """The first offset and the one after the last, of every partition of those topics that the broker has.
 
-    Raises BrokerAway.
+    Blocks; raises BrokerAway, and KafkaException when a partition has no leader for `_TIMEOUT_S`.
     """
     admin = _admin(bootstrap)
     found = _partitions(admin)

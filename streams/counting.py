@@ -12,12 +12,13 @@ import asyncpg
 
 from projections.clickhouse import EVENTS_TABLE
 from streams import clickhouse
+from streams.admin import log_sizes
 from streams.database import CONNECT_TIMEOUT_S
 from streams.embedded import Servers
 from streams.groups import ANSWERING, FOLD, HISTORY
 from streams.reaching import reaching
 from streams.reconcile import Log, PartitionCount, Store
-from streams.scanning import SCAN_EVENTS_MAX, Extents, Place, Scanned, read_extents, scan
+from streams.scanning import SCAN_EVENTS_MAX, Extents, Place, Scanned, scan
 from streams.statements import statement
 
 LOOK_EVERY_S = 0.25
@@ -114,7 +115,7 @@ class Counting:
 
     async def _extents(self) -> Extents:
         with reaching("Kafka", self._servers.kafka):
-            return await asyncio.to_thread(read_extents, self._servers.kafka)
+            return await asyncio.to_thread(log_sizes, self._servers.kafka)
 
     async def _scan(self, extents: Extents, since: Since) -> Scanned | None:
         if sum(end - begin for begin, end in extents.values()) > self._scan_events_max:

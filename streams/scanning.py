@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from schemas import TOPICS, TemporaryError, Topic, UndecodableEvent, decode
-from streams.admin import log_sizes
+from schemas import TemporaryError, UndecodableEvent, decode
 from streams.reconcile import Scan
 
 #: A topic and the number of one of its partitions.
@@ -30,11 +29,6 @@ RECORDS_A_POLL = 10_000
 POLL_TIMEOUT_S = 1.0
 #: A broker that gives nothing for this long, though there is more, is away.
 STALLED_AFTER_S = 30.0
-
-#: A topic that was just made, or whose broker was just lost, has no leader for a moment.
-LEADER_WITHIN_S = 15.0
-LEADER_LOOK_EVERY_S = 0.2
-_WITHOUT_LEADER = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 
 class ScanStalled(TemporaryError):
@@ -73,21 +67,6 @@ class _Tally:
             return
         self.sequences[event.origin].append(event.sequence)
         self.offsets[event.origin].append(record.offset() or 0)
-
-
-def read_extents(bootstrap: str, topics: Iterable[Topic] = TOPICS.values()) -> Extents:
-    """The first offset and the end of every partition of these topics, once all of them have a leader.
-
-    Blocks; raises BrokerAway, and KafkaException when a partition has no leader for `LEADER_WITHIN_S`.
-    """
-    deadline_s = time.monotonic() + LEADER_WITHIN_S
-    while True:
-        try:
-            return log_sizes(bootstrap, topics)
-        except KafkaException as error:
-            if error.args[0].code() not in _WITHOUT_LEADER or time.monotonic() > deadline_s:
-                raise
-        time.sleep(LEADER_LOOK_EVERY_S)
 
 
 def scan(bootstrap: str, extents: Extents, since: Mapping[Place, int]) -> Scanned:

@@ -25,12 +25,12 @@ def topics(
     Exits with 1 when the broker lacks one or has it with another number of partitions.
     """
     from schemas import TOPICS
+    from streams.admin import log_sizes
     from streams.preparing import make_topics
-    from streams.scanning import read_extents
 
     servers = locate(settings())
     made = make_topics(servers.kafka) if create else ()
-    sizes = read_extents(servers.kafka)
+    sizes = log_sizes(servers.kafka)
     rows = [_row(topic, sizes) for topic in TOPICS.values()]
     if as_json:
         emit({"created": list(made), "topics": rows})

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas import Event, PlayerMoved, Topic
-from streams.admin import create_topics
+from streams.admin import create_topics, log_sizes
 from streams.reconcile import Scan
-from streams.scanning import Place, Scanned, read_extents, scan
+from streams.scanning import Place, Scanned, scan
 
 
 def event(origin: str, sequence: int) -> bytes:
@@ -33,7 +33,7 @@ def write(kafka: str, topic: Topic, partition: int, values: list[bytes]) -> None
 
 
 def scanned(kafka: str, topic: Topic, since: dict[Place, int] | None = None) -> Scanned:
-    return scan(kafka, read_extents(kafka, [topic]), since or {})
+    return scan(kafka, log_sizes(kafka, [topic]), since or {})
 
 
 def test_an_empty_log_is_read_at_once(kafka: str, topic: Topic) -> None:
@@ -58,7 +58,7 @@ def test_an_origin_whose_first_events_are_missing_is_seen(kafka: str, topic: Top
 
 def test_what_was_there_before_does_not_count_repeats_that_came_after(kafka: str, topic: Topic) -> None:
     write(kafka, topic, 0, [event("a", n) for n in range(1, 2001)])
-    before = {place: end for place, (_, end) in read_extents(kafka, [topic]).items()}
+    before = {place: end for place, (_, end) in log_sizes(kafka, [topic]).items()}
     write(kafka, topic, 0, [event("a", n) for n in (1999, 2000, 2001, 2002)])
     found = scanned(kafka, topic, before)
     assert found.before == 2000
