@@ -54,14 +54,14 @@ check: setup ## style, types, the arrows between packages, generated code in ste
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p schemas -p projections -p inference -p streams
 	$(BIN)/lint-imports
-	@fresh=$$(mktemp -d) && trap 'rm -r "$$fresh"' EXIT && $(BIN)/python -m schemas.generate "$$fresh" \
+	@fresh=$$(mktemp -d) && trap 'rm -r "$$fresh"' EXIT && $(BIN)/python schemas/generate.py "$$fresh" \
 	&& { diff -r -x __pycache__ schemas/gen "$$fresh" || { echo "schemas/gen is out of step: run make gen" >&2; exit 1; }; }
 
 gen: setup ## generate schemas/gen from schemas/proto
-	@$(BIN)/python -m schemas.generate
+	@$(BIN)/python schemas/generate.py
 
 release: setup ## freeze the shapes of the facts as a release's: make release VERSION=0.2.0
-	@$(BIN)/python -m schemas.generate --release "$(VERSION)"
+	@$(BIN)/python schemas/generate.py --release "$(VERSION)"
 
 bench: setup ## measure: fold, history, produce, latency; BENCHMARKS=fold for one
 	@for question in $(BENCHMARKS); do $(BIN)/norn bench $$question --json || exit 1; done

@@ -45,7 +45,7 @@ class Question:
     def prompt(self) -> Prompt | Refused:
         """What an engine is asked; the seed follows from the decision, so that a repeat asks the same."""
         try:
-            turns = self.agent.prompt(self.context)
+            turns = self.agent.prompt(self.agent.shown(self.context))
         except Exception as error:  # anybody may have written the context: it must not stop the worker
             return Refused("unknown_context", f"the agent cannot read its context: {type(error).__name__}")
         schema, seed = self.agent.schema(self.legal_actions), zlib.crc32(self.request.decision_id.encode())

@@ -10,13 +10,27 @@ from schemas.errors import (
     UnknownFact,
 )
 from schemas.event import FACTS, decode, derived_id, event_id, fact_name, fact_of
-from schemas.gen.norn.v1.costs_pb2 import CostSampled
+from schemas.gen.norn.v1.costs_pb2 import (
+    BudgetAsked,
+    BudgetRefused,
+    BudgetReserved,
+    BudgetReturned,
+    BudgetSettled,
+    CostSampled,
+)
 from schemas.gen.norn.v1.decisions_pb2 import (
+    ActionCompleted,
+    AnswerFoundUnsafe,
+    ApprovalGiven,
+    ApprovalRequested,
+    ConsensusReached,
     DecisionEffective,
     DecisionExpired,
     DecisionProposed,
     DecisionRejected,
     DecisionRequested,
+    ModelsInsufficient,
+    VoteCast,
 )
 from schemas.gen.norn.v1.event_pb2 import Event
 from schemas.gen.norn.v1.operations_pb2 import DeadLettered, WorkerStarted, WorkerStopped
@@ -34,14 +48,38 @@ from schemas.gen.norn.v1.players_pb2 import (
     PlayerSaid,
     PlayerScored,
 )
-from schemas.gen.norn.v1.world_pb2 import ClockTicked, DepthReached, PlaceEntered
+from schemas.gen.norn.v1.world_pb2 import (
+    Announced,
+    ArcStarted,
+    ChapterClosed,
+    ChapterOpened,
+    ClockTicked,
+    DepthReached,
+    PlaceEntered,
+    ScheduleDue,
+    WorldChanged,
+)
 from schemas.topics import TIERS, TOPICS, Topic, topic_of
 
 __all__ = [
     "FACTS",
     "TIERS",
     "TOPICS",
+    "ActionCompleted",
+    "Announced",
+    "AnswerFoundUnsafe",
+    "ApprovalGiven",
+    "ApprovalRequested",
+    "ArcStarted",
+    "BudgetAsked",
+    "BudgetRefused",
+    "BudgetReserved",
+    "BudgetReturned",
+    "BudgetSettled",
+    "ChapterClosed",
+    "ChapterOpened",
     "ClockTicked",
+    "ConsensusReached",
     "CostSampled",
     "DeadLettered",
     "DecisionEffective",
@@ -59,6 +97,7 @@ __all__ = [
     "HealthChanged",
     "ItemGained",
     "ItemLost",
+    "ModelsInsufficient",
     "NornError",
     "ObjectiveCompleted",
     "PermanentError",
@@ -68,12 +107,15 @@ __all__ = [
     "PlayerMoved",
     "PlayerSaid",
     "PlayerScored",
+    "ScheduleDue",
     "TemporaryError",
     "Topic",
     "UndecodableEvent",
     "UnknownFact",
+    "VoteCast",
     "WorkerStarted",
     "WorkerStopped",
+    "WorldChanged",
     "decode",
     "derived_id",
     "event_id",

@@ -1,10 +1,10 @@
 """Generate schemas/gen from schemas/proto, and freeze the shapes of a release.
 
-    python -m schemas.generate [FOLDER]             the modules and their stubs, into schemas/gen or a folder
-    python -m schemas.generate --release VERSION    tests/schemas/released/VERSION.binpb
+    python schemas/generate.py [FOLDER]             the modules and their stubs, into schemas/gen or a folder
+    python schemas/generate.py --release VERSION    tests/schemas/released/VERSION.binpb
 
 The generated modules import each other as `norn.v1...`; that prefix is rewritten to `schemas.gen.norn.v1`, so that
-nothing outside this package claims the name `norn`.
+nothing outside this package claims the name `norn`. It is run as a script, since the package may need what it makes.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _rewrite_imports(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line above. Raises SystemExit, with what to do, for arguments it cannot act on."""
-    parser = argparse.ArgumentParser(prog="python -m schemas.generate", description="Generate code from schemas/proto.")
+    parser = argparse.ArgumentParser(prog="python schemas/generate.py", description="Generate code from schemas/proto.")
     parser.add_argument("folder", nargs="?", type=Path, default=GENERATED, help="where to write; schemas/gen if absent")
     parser.add_argument("--release", metavar="VERSION", help="save today's shapes as those of this release instead")
     chosen = parser.parse_args(arguments)

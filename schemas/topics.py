@@ -29,8 +29,16 @@ _PLAYERS = (
     "player_moved", "player_levelled", "player_scored", "item_gained", "item_lost", "gold_gained", "gold_spent",
     "health_changed", "player_said", "player_died", "objective_completed", "flag_set",
 )  # fmt: skip
-_WORLD = ("place_entered", "depth_reached", "clock_ticked")
-_DECIDED = ("decision_proposed", "decision_effective", "decision_expired", "decision_rejected")
+_WORLD = (
+    "place_entered", "depth_reached", "clock_ticked", "schedule_due", "world_changed", "announced", "arc_started",
+    "chapter_opened", "chapter_closed",
+)  # fmt: skip
+_DECIDED = (
+    "decision_proposed", "decision_effective", "decision_expired", "decision_rejected", "vote_cast",
+    "consensus_reached", "models_insufficient", "answer_found_unsafe", "approval_requested", "approval_given",
+    "action_completed",
+)  # fmt: skip
+_BUDGETS = ("budget_asked", "budget_reserved", "budget_refused", "budget_returned", "budget_settled")
 
 #: The log is the truth, so facts are kept for ever; requests as long as an auditor may ask why (7 years, C.16).
 TOPICS: Mapping[str, Topic] = {
@@ -44,6 +52,8 @@ TOPICS: Mapping[str, Topic] = {
         ),
         Topic("ai.decisions.v1", _DECIDED, partitions=2),
         Topic("costs.samples.v1", ("cost_sampled",), partitions=1),
+        # One partition, so that one worker at a time is the writer of every budget.
+        Topic("costs.budgets.v1", _BUDGETS, partitions=1),
         Topic("operations.facts.v1", ("worker_started", "worker_stopped"), partitions=1),
         Topic("dead.letters.v1", ("dead_lettered",), partitions=1),
     )

@@ -91,6 +91,5 @@ def shown(turns: Sequence[Turn]) -> str:
 def context_of(event: Event) -> Context:
     """The context an agent gives to an event."""
     [agent] = [agent for agent in ALL.values() if event.WhichOneof("fact") in agent.triggers]
-    context = agent.asks(event)
-    assert context is not None
+    [context] = agent.contexts(event)
     return context

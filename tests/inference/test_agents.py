@@ -38,7 +38,7 @@ def test_whatever_event_calls_for_an_agent_its_rules_and_its_default_are_legal_a
     agent = AGENTS[name]
     event = data.draw(events(sorted(agent.triggers), texts=ANY_TEXTS))
     event.subject = data.draw(ANY_TEXTS)
-    for context in filter(None, [agent.asks(event)]):
+    for context in agent.contexts(event):
         answers = [agent.default(context), *filter(None, [agent.rules(context)])]
         for answer in answers:
             assert answer.action in agent.legal_actions(context)

@@ -25,7 +25,7 @@ def test_the_generated_code_is_in_step(tmp_path: Path) -> None:
 
 def test_generating_says_nothing_and_needs_no_path(tmp_path: Path) -> None:
     folder = tmp_path / "fresh"
-    command = [sys.executable, "-m", "schemas.generate", str(folder)]
+    command = [sys.executable, "schemas/generate.py", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env={"PATH": "/nowhere"}, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert contents(folder) == contents(GENERATED)

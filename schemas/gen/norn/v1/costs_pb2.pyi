@@ -30,6 +30,9 @@ class CostSampled(_message.Message):
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     COST_USD_MICROS_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """gpu, compute, network, storage or ai_inference."""
     model: _builtins.str
@@ -39,6 +42,11 @@ class CostSampled(_message.Message):
     completion_tokens: _builtins.int
     duration_ms: _builtins.int
     cost_usd_micros: _builtins.int
+    tier: _builtins.str
+    ask_id: _builtins.str
+    """The reservation it was spent under, or empty."""
+    calls: _builtins.int
+    """How many calls of a model it stands for."""
     def __init__(
         self,
         *,
@@ -50,11 +58,195 @@ class CostSampled(_message.Message):
         completion_tokens: _builtins.int = ...,
         duration_ms: _builtins.int = ...,
         cost_usd_micros: _builtins.int = ...,
+        tier: _builtins.str = ...,
+        ask_id: _builtins.str = ...,
+        calls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "completion_tokens", b"completion_tokens", "cost_usd_micros", b"cost_usd_micros", "decision_id", b"decision_id", "duration_ms", b"duration_ms", "model", b"model", "prompt_tokens", b"prompt_tokens", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask_id", b"ask_id", "calls", b"calls", "completion_tokens", b"completion_tokens", "cost_usd_micros", b"cost_usd_micros", "decision_id", b"decision_id", "duration_ms", b"duration_ms", "model", b"model", "prompt_tokens", b"prompt_tokens", "source", b"source", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CostSampled: _TypeAlias = CostSampled  # noqa: Y015
+
+@_typing.final
+class BudgetAsked(_message.Message):
+    """A budget's facts: worst cases are asked for and reserved before they are spent, real costs settle them. Only the
+    budget's one writer reserves, refuses and settles.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    USD_MICROS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.str
+    holder: _builtins.str
+    """The worker that asks."""
+    agent: _builtins.str
+    tier: _builtins.str
+    calls: _builtins.int
+    usd_micros: _builtins.int
+    """The worst that all the calls may cost."""
+    until_ms: _builtins.int
+    """When the asker will have spent it, or given up."""
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        usd_micros: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask_id", b"ask_id", "calls", b"calls", "holder", b"holder", "tier", b"tier", "until_ms", b"until_ms", "usd_micros", b"usd_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetAsked: _TypeAlias = BudgetAsked  # noqa: Y015
+
+@_typing.final
+class BudgetReserved(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    USD_MICROS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.str
+    holder: _builtins.str
+    agent: _builtins.str
+    tier: _builtins.str
+    calls: _builtins.int
+    usd_micros: _builtins.int
+    until_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        usd_micros: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask_id", b"ask_id", "calls", b"calls", "holder", b"holder", "tier", b"tier", "until_ms", b"until_ms", "usd_micros", b"usd_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetReserved: _TypeAlias = BudgetReserved  # noqa: Y015
+
+@_typing.final
+class BudgetRefused(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.str
+    holder: _builtins.str
+    agent: _builtins.str
+    tier: _builtins.str
+    cap: _builtins.str
+    """The cap that stands in the way: agent, tier or total, and of an hour, a day or a month."""
+    detail: _builtins.str
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        cap: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask_id", b"ask_id", "cap", b"cap", "detail", b"detail", "holder", b"holder", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetRefused: _TypeAlias = BudgetRefused  # noqa: Y015
+
+@_typing.final
+class BudgetReturned(_message.Message):
+    """What a holder says it has spent of a reservation, and is done with it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    USD_MICROS_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.str
+    holder: _builtins.str
+    calls: _builtins.int
+    usd_micros: _builtins.int
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        usd_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "calls", b"calls", "holder", b"holder", "usd_micros", b"usd_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetReturned: _TypeAlias = BudgetReturned  # noqa: Y015
+
+@_typing.final
+class BudgetSettled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    USD_MICROS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.str
+    agent: _builtins.str
+    tier: _builtins.str
+    calls: _builtins.int
+    usd_micros: _builtins.int
+    reason: _builtins.str
+    """returned by its holder, or lapsed: its time is over and what its costs came to counts."""
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        usd_micros: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask_id", b"ask_id", "calls", b"calls", "reason", b"reason", "tier", b"tier", "usd_micros", b"usd_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetSettled: _TypeAlias = BudgetSettled  # noqa: Y015

@@ -33,6 +33,8 @@ class DecisionRequested(_message.Message):
     LEGAL_ACTIONS_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     COST_CAP_USD_MICROS_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    WORLD_VERSION_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent: _builtins.str
     tier: _builtins.str
@@ -41,6 +43,10 @@ class DecisionRequested(_message.Message):
     """Everything the agent may know, as a JSON object: a decision is replayed from the log alone."""
     deadline_ms: _builtins.int
     cost_cap_usd_micros: _builtins.int
+    impact: _builtins.str
+    """What is at stake: low, medium, high or critical; empty is low."""
+    world_version: _builtins.int
+    """Counts what has changed the world for everybody: an answer from before a change is not used again after it."""
     @_builtins.property
     def legal_actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -53,10 +59,12 @@ class DecisionRequested(_message.Message):
         legal_actions: _abc.Iterable[_builtins.str] | None = ...,
         deadline_ms: _builtins.int = ...,
         cost_cap_usd_micros: _builtins.int = ...,
+        impact: _builtins.str = ...,
+        world_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "context", b"context", "cost_cap_usd_micros", b"cost_cap_usd_micros", "deadline_ms", b"deadline_ms", "decision_id", b"decision_id", "legal_actions", b"legal_actions", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "context", b"context", "cost_cap_usd_micros", b"cost_cap_usd_micros", "deadline_ms", b"deadline_ms", "decision_id", b"decision_id", "impact", b"impact", "legal_actions", b"legal_actions", "tier", b"tier", "world_version", b"world_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -77,6 +85,12 @@ class DecisionProposed(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     LATENCY_MS_FIELD_NUMBER: _builtins.int
     PROMPT_HASH_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    REQUIRES_APPROVAL_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent: _builtins.str
     action: _builtins.str
@@ -92,6 +106,17 @@ class DecisionProposed(_message.Message):
     latency_ms: _builtins.int
     prompt_hash: _builtins.str
     """The hash of the prompt, so that an auditor can tell that two answers were to one question."""
+    impact: _builtins.str
+    requires_approval: _builtins.bool
+    """A high or critical decision takes effect when a person has said yes."""
+    complexity: _builtins.float
+    """How hard the router took it to be, 0 to 1."""
+    batch_size: _builtins.int
+    """How many requests the one call answered; 0 without a call."""
+    why: _builtins.str
+    """Why this route, as a JSON object: for a cached answer its kind, similarity, gates and the decision it comes from."""
+    safety: _builtins.str
+    """Why the first answer was unsafe and a safe one stands in its place; empty when it was safe."""
     def __init__(
         self,
         *,
@@ -106,10 +131,16 @@ class DecisionProposed(_message.Message):
         confidence: _builtins.float = ...,
         latency_ms: _builtins.int = ...,
         prompt_hash: _builtins.str = ...,
+        impact: _builtins.str = ...,
+        requires_approval: _builtins.bool = ...,
+        complexity: _builtins.float = ...,
+        batch_size: _builtins.int = ...,
+        why: _builtins.str = ...,
+        safety: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "confidence", b"confidence", "content", b"content", "decision_id", b"decision_id", "engine", b"engine", "fallback_reason", b"fallback_reason", "latency_ms", b"latency_ms", "model", b"model", "prompt_hash", b"prompt_hash", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "batch_size", b"batch_size", "complexity", b"complexity", "confidence", b"confidence", "content", b"content", "decision_id", b"decision_id", "engine", b"engine", "fallback_reason", b"fallback_reason", "impact", b"impact", "latency_ms", b"latency_ms", "model", b"model", "prompt_hash", b"prompt_hash", "requires_approval", b"requires_approval", "route", b"route", "safety", b"safety", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -123,10 +154,17 @@ class DecisionEffective(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent: _builtins.str
     action: _builtins.str
     content: _builtins.str
+    impact: _builtins.str
+    route: _builtins.str
+    about: _builtins.str
+    """Those parts of the context that a game needs to act, as a JSON object."""
     def __init__(
         self,
         *,
@@ -134,10 +172,13 @@ class DecisionEffective(_message.Message):
         agent: _builtins.str = ...,
         action: _builtins.str = ...,
         content: _builtins.str = ...,
+        impact: _builtins.str = ...,
+        route: _builtins.str = ...,
+        about: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "content", b"content", "decision_id", b"decision_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "agent", b"agent", "content", b"content", "decision_id", b"decision_id", "impact", b"impact", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -192,3 +233,256 @@ class DecisionRejected(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisionRejected: _TypeAlias = DecisionRejected  # noqa: Y015
+
+@_typing.final
+class VoteCast(_message.Message):
+    """One model's vote in an ensemble's decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    model: _builtins.str
+    action: _builtins.str
+    """Empty when there is no valid answer."""
+    weight: _builtins.float
+    confidence: _builtins.float
+    latency_ms: _builtins.int
+    tokens: _builtins.int
+    outcome: _builtins.str
+    """valid, or the reason there is no valid answer: timeout, breaker_open, malformed ...; or not_needed."""
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        model: _builtins.str = ...,
+        action: _builtins.str = ...,
+        weight: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        latency_ms: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        outcome: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "confidence", b"confidence", "decision_id", b"decision_id", "latency_ms", b"latency_ms", "model", b"model", "outcome", b"outcome", "tokens", b"tokens", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoteCast: _TypeAlias = VoteCast  # noqa: Y015
+
+@_typing.final
+class ConsensusReached(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    VALID_VOTES_FIELD_NUMBER: _builtins.int
+    EARLY_EXIT_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    action: _builtins.str
+    confidence: _builtins.float
+    """The winner's share of the weight of all valid votes, 0 to 1."""
+    impact: _builtins.str
+    valid_votes: _builtins.int
+    early_exit: _builtins.bool
+    """Whether the votes still out could not have changed the result, and were not waited for."""
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        action: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+        impact: _builtins.str = ...,
+        valid_votes: _builtins.int = ...,
+        early_exit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "confidence", b"confidence", "decision_id", b"decision_id", "early_exit", b"early_exit", "impact", b"impact", "valid_votes", b"valid_votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsensusReached: _TypeAlias = ConsensusReached  # noqa: Y015
+
+@_typing.final
+class ModelsInsufficient(_message.Message):
+    """Fewer models gave a valid answer than a consensus needs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    VALID_VOTES_FIELD_NUMBER: _builtins.int
+    NEEDED_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    valid_votes: _builtins.int
+    needed: _builtins.int
+    detail: _builtins.str
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        valid_votes: _builtins.int = ...,
+        needed: _builtins.int = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "decision_id", b"decision_id", "detail", b"detail", "needed", b"needed", "valid_votes", b"valid_votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelsInsufficient: _TypeAlias = ModelsInsufficient  # noqa: Y015
+
+@_typing.final
+class AnswerFoundUnsafe(_message.Message):
+    """An answer that may not be shown or done, kept for the reviewers; what was done instead is the decision's proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    reason: _builtins.str
+    detail: _builtins.str
+    text: _builtins.str
+    """What the model wrote, cut to what an event holds."""
+    model: _builtins.str
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        text: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "decision_id", b"decision_id", "detail", b"detail", "model", b"model", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerFoundUnsafe: _TypeAlias = AnswerFoundUnsafe  # noqa: Y015
+
+@_typing.final
+class ApprovalRequested(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    action: _builtins.str
+    content: _builtins.str
+    impact: _builtins.str
+    deadline_ms: _builtins.int
+    """Without an answer by then the agent's default takes effect."""
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        action: _builtins.str = ...,
+        content: _builtins.str = ...,
+        impact: _builtins.str = ...,
+        deadline_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "content", b"content", "deadline_ms", b"deadline_ms", "decision_id", b"decision_id", "impact", b"impact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRequested: _TypeAlias = ApprovalRequested  # noqa: Y015
+
+@_typing.final
+class ApprovalGiven(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    approver: _builtins.str
+    approved: _builtins.bool
+    comment: _builtins.str
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "comment", b"comment", "decision_id", b"decision_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalGiven: _TypeAlias = ApprovalGiven  # noqa: Y015
+
+@_typing.final
+class ActionCompleted(_message.Message):
+    """What a game server made of a decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    outcome: _builtins.str
+    """succeeded, refused (by the game's own rules) or failed."""
+    detail: _builtins.str
+    server: _builtins.str
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        server: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "decision_id", b"decision_id", "detail", b"detail", "outcome", b"outcome", "server", b"server"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActionCompleted: _TypeAlias = ActionCompleted  # noqa: Y015

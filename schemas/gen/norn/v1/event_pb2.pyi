@@ -50,12 +50,30 @@ class Event(_message.Message):
     PLACE_ENTERED_FIELD_NUMBER: _builtins.int
     DEPTH_REACHED_FIELD_NUMBER: _builtins.int
     CLOCK_TICKED_FIELD_NUMBER: _builtins.int
+    SCHEDULE_DUE_FIELD_NUMBER: _builtins.int
+    WORLD_CHANGED_FIELD_NUMBER: _builtins.int
+    ANNOUNCED_FIELD_NUMBER: _builtins.int
+    ARC_STARTED_FIELD_NUMBER: _builtins.int
+    CHAPTER_OPENED_FIELD_NUMBER: _builtins.int
+    CHAPTER_CLOSED_FIELD_NUMBER: _builtins.int
     DECISION_REQUESTED_FIELD_NUMBER: _builtins.int
     DECISION_PROPOSED_FIELD_NUMBER: _builtins.int
     DECISION_EFFECTIVE_FIELD_NUMBER: _builtins.int
     DECISION_EXPIRED_FIELD_NUMBER: _builtins.int
     DECISION_REJECTED_FIELD_NUMBER: _builtins.int
+    VOTE_CAST_FIELD_NUMBER: _builtins.int
+    CONSENSUS_REACHED_FIELD_NUMBER: _builtins.int
+    MODELS_INSUFFICIENT_FIELD_NUMBER: _builtins.int
+    ANSWER_FOUND_UNSAFE_FIELD_NUMBER: _builtins.int
+    APPROVAL_REQUESTED_FIELD_NUMBER: _builtins.int
+    APPROVAL_GIVEN_FIELD_NUMBER: _builtins.int
+    ACTION_COMPLETED_FIELD_NUMBER: _builtins.int
     COST_SAMPLED_FIELD_NUMBER: _builtins.int
+    BUDGET_ASKED_FIELD_NUMBER: _builtins.int
+    BUDGET_RESERVED_FIELD_NUMBER: _builtins.int
+    BUDGET_REFUSED_FIELD_NUMBER: _builtins.int
+    BUDGET_RETURNED_FIELD_NUMBER: _builtins.int
+    BUDGET_SETTLED_FIELD_NUMBER: _builtins.int
     WORKER_STARTED_FIELD_NUMBER: _builtins.int
     WORKER_STOPPED_FIELD_NUMBER: _builtins.int
     DEAD_LETTERED_FIELD_NUMBER: _builtins.int
@@ -104,6 +122,18 @@ class Event(_message.Message):
     @_builtins.property
     def clock_ticked(self) -> _world_pb2.ClockTicked: ...
     @_builtins.property
+    def schedule_due(self) -> _world_pb2.ScheduleDue: ...
+    @_builtins.property
+    def world_changed(self) -> _world_pb2.WorldChanged: ...
+    @_builtins.property
+    def announced(self) -> _world_pb2.Announced: ...
+    @_builtins.property
+    def arc_started(self) -> _world_pb2.ArcStarted: ...
+    @_builtins.property
+    def chapter_opened(self) -> _world_pb2.ChapterOpened: ...
+    @_builtins.property
+    def chapter_closed(self) -> _world_pb2.ChapterClosed: ...
+    @_builtins.property
     def decision_requested(self) -> _decisions_pb2.DecisionRequested: ...
     @_builtins.property
     def decision_proposed(self) -> _decisions_pb2.DecisionProposed: ...
@@ -114,7 +144,31 @@ class Event(_message.Message):
     @_builtins.property
     def decision_rejected(self) -> _decisions_pb2.DecisionRejected: ...
     @_builtins.property
+    def vote_cast(self) -> _decisions_pb2.VoteCast: ...
+    @_builtins.property
+    def consensus_reached(self) -> _decisions_pb2.ConsensusReached: ...
+    @_builtins.property
+    def models_insufficient(self) -> _decisions_pb2.ModelsInsufficient: ...
+    @_builtins.property
+    def answer_found_unsafe(self) -> _decisions_pb2.AnswerFoundUnsafe: ...
+    @_builtins.property
+    def approval_requested(self) -> _decisions_pb2.ApprovalRequested: ...
+    @_builtins.property
+    def approval_given(self) -> _decisions_pb2.ApprovalGiven: ...
+    @_builtins.property
+    def action_completed(self) -> _decisions_pb2.ActionCompleted: ...
+    @_builtins.property
     def cost_sampled(self) -> _costs_pb2.CostSampled: ...
+    @_builtins.property
+    def budget_asked(self) -> _costs_pb2.BudgetAsked: ...
+    @_builtins.property
+    def budget_reserved(self) -> _costs_pb2.BudgetReserved: ...
+    @_builtins.property
+    def budget_refused(self) -> _costs_pb2.BudgetRefused: ...
+    @_builtins.property
+    def budget_returned(self) -> _costs_pb2.BudgetReturned: ...
+    @_builtins.property
+    def budget_settled(self) -> _costs_pb2.BudgetSettled: ...
     @_builtins.property
     def worker_started(self) -> _operations_pb2.WorkerStarted: ...
     @_builtins.property
@@ -147,21 +201,39 @@ class Event(_message.Message):
         place_entered: _world_pb2.PlaceEntered | None = ...,
         depth_reached: _world_pb2.DepthReached | None = ...,
         clock_ticked: _world_pb2.ClockTicked | None = ...,
+        schedule_due: _world_pb2.ScheduleDue | None = ...,
+        world_changed: _world_pb2.WorldChanged | None = ...,
+        announced: _world_pb2.Announced | None = ...,
+        arc_started: _world_pb2.ArcStarted | None = ...,
+        chapter_opened: _world_pb2.ChapterOpened | None = ...,
+        chapter_closed: _world_pb2.ChapterClosed | None = ...,
         decision_requested: _decisions_pb2.DecisionRequested | None = ...,
         decision_proposed: _decisions_pb2.DecisionProposed | None = ...,
         decision_effective: _decisions_pb2.DecisionEffective | None = ...,
         decision_expired: _decisions_pb2.DecisionExpired | None = ...,
         decision_rejected: _decisions_pb2.DecisionRejected | None = ...,
+        vote_cast: _decisions_pb2.VoteCast | None = ...,
+        consensus_reached: _decisions_pb2.ConsensusReached | None = ...,
+        models_insufficient: _decisions_pb2.ModelsInsufficient | None = ...,
+        answer_found_unsafe: _decisions_pb2.AnswerFoundUnsafe | None = ...,
+        approval_requested: _decisions_pb2.ApprovalRequested | None = ...,
+        approval_given: _decisions_pb2.ApprovalGiven | None = ...,
+        action_completed: _decisions_pb2.ActionCompleted | None = ...,
         cost_sampled: _costs_pb2.CostSampled | None = ...,
+        budget_asked: _costs_pb2.BudgetAsked | None = ...,
+        budget_reserved: _costs_pb2.BudgetReserved | None = ...,
+        budget_refused: _costs_pb2.BudgetRefused | None = ...,
+        budget_returned: _costs_pb2.BudgetReturned | None = ...,
+        budget_settled: _costs_pb2.BudgetSettled | None = ...,
         worker_started: _operations_pb2.WorkerStarted | None = ...,
         worker_stopped: _operations_pb2.WorkerStopped | None = ...,
         dead_lettered: _operations_pb2.DeadLettered | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_ticked", b"clock_ticked", "cost_sampled", b"cost_sampled", "dead_lettered", b"dead_lettered", "decision_effective", b"decision_effective", "decision_expired", b"decision_expired", "decision_proposed", b"decision_proposed", "decision_rejected", b"decision_rejected", "decision_requested", b"decision_requested", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "item_gained", b"item_gained", "item_lost", b"item_lost", "objective_completed", b"objective_completed", "place_entered", b"place_entered", "player_died", b"player_died", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored", "worker_started", b"worker_started", "worker_stopped", b"worker_stopped"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action_completed", b"action_completed", "announced", b"announced", "answer_found_unsafe", b"answer_found_unsafe", "approval_given", b"approval_given", "approval_requested", b"approval_requested", "arc_started", b"arc_started", "budget_asked", b"budget_asked", "budget_refused", b"budget_refused", "budget_reserved", b"budget_reserved", "budget_returned", b"budget_returned", "budget_settled", b"budget_settled", "chapter_closed", b"chapter_closed", "chapter_opened", b"chapter_opened", "clock_ticked", b"clock_ticked", "consensus_reached", b"consensus_reached", "cost_sampled", b"cost_sampled", "dead_lettered", b"dead_lettered", "decision_effective", b"decision_effective", "decision_expired", b"decision_expired", "decision_proposed", b"decision_proposed", "decision_rejected", b"decision_rejected", "decision_requested", b"decision_requested", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "item_gained", b"item_gained", "item_lost", b"item_lost", "models_insufficient", b"models_insufficient", "objective_completed", b"objective_completed", "place_entered", b"place_entered", "player_died", b"player_died", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored", "schedule_due", b"schedule_due", "vote_cast", b"vote_cast", "worker_started", b"worker_started", "worker_stopped", b"worker_stopped", "world_changed", b"world_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "clock_ticked", b"clock_ticked", "cost_sampled", b"cost_sampled", "dead_lettered", b"dead_lettered", "decision_effective", b"decision_effective", "decision_expired", b"decision_expired", "decision_proposed", b"decision_proposed", "decision_rejected", b"decision_rejected", "decision_requested", b"decision_requested", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "id", b"id", "item_gained", b"item_gained", "item_lost", b"item_lost", "objective_completed", b"objective_completed", "origin", b"origin", "place_entered", b"place_entered", "player_died", b"player_died", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored", "region", b"region", "sequence", b"sequence", "stamp", b"stamp", "subject", b"subject", "trace", b"trace", "worker_started", b"worker_started", "worker_stopped", b"worker_stopped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_completed", b"action_completed", "announced", b"announced", "answer_found_unsafe", b"answer_found_unsafe", "approval_given", b"approval_given", "approval_requested", b"approval_requested", "arc_started", b"arc_started", "budget_asked", b"budget_asked", "budget_refused", b"budget_refused", "budget_reserved", b"budget_reserved", "budget_returned", b"budget_returned", "budget_settled", b"budget_settled", "cause", b"cause", "chapter_closed", b"chapter_closed", "chapter_opened", b"chapter_opened", "clock_ticked", b"clock_ticked", "consensus_reached", b"consensus_reached", "cost_sampled", b"cost_sampled", "dead_lettered", b"dead_lettered", "decision_effective", b"decision_effective", "decision_expired", b"decision_expired", "decision_proposed", b"decision_proposed", "decision_rejected", b"decision_rejected", "decision_requested", b"decision_requested", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "id", b"id", "item_gained", b"item_gained", "item_lost", b"item_lost", "models_insufficient", b"models_insufficient", "objective_completed", b"objective_completed", "origin", b"origin", "place_entered", b"place_entered", "player_died", b"player_died", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored", "region", b"region", "schedule_due", b"schedule_due", "sequence", b"sequence", "stamp", b"stamp", "subject", b"subject", "trace", b"trace", "vote_cast", b"vote_cast", "worker_started", b"worker_started", "worker_stopped", b"worker_stopped", "world_changed", b"world_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["player_moved", "player_levelled", "player_scored", "item_gained", "item_lost", "gold_gained", "gold_spent", "health_changed", "player_said", "player_died", "objective_completed", "flag_set", "place_entered", "depth_reached", "clock_ticked", "decision_requested", "decision_proposed", "decision_effective", "decision_expired", "decision_rejected", "cost_sampled", "worker_started", "worker_stopped", "dead_lettered"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["player_moved", "player_levelled", "player_scored", "item_gained", "item_lost", "gold_gained", "gold_spent", "health_changed", "player_said", "player_died", "objective_completed", "flag_set", "place_entered", "depth_reached", "clock_ticked", "schedule_due", "world_changed", "announced", "arc_started", "chapter_opened", "chapter_closed", "decision_requested", "decision_proposed", "decision_effective", "decision_expired", "decision_rejected", "vote_cast", "consensus_reached", "models_insufficient", "answer_found_unsafe", "approval_requested", "approval_given", "action_completed", "cost_sampled", "budget_asked", "budget_reserved", "budget_refused", "budget_returned", "budget_settled", "worker_started", "worker_stopped", "dead_lettered"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13norn/v1/world.proto\x12\x07norn.v1\"+\n\x0cPlaceEntered\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\"+\n\x0c\x44\x65pthReached\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\"\x1e\n\x0b\x43lockTicked\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13norn/v1/world.proto\x12\x07norn.v1\"+\n\x0cPlaceEntered\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\"+\n\x0c\x44\x65pthReached\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\"\x1e\n\x0b\x43lockTicked\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\"M\n\x0bScheduleDue\x12\x10\n\x08schedule\x18\x01 \x01(\t\x12\x0e\n\x06\x64ue_ms\x18\x02 \x01(\x04\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\x04\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\t\"/\n\x0cWorldChanged\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\">\n\tAnnounced\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\"i\n\nArcStarted\x12\x0b\n\x03\x61rc\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x10\n\x08start_ms\x18\x04 \x01(\x04\x12\x1f\n\x17participation_threshold\x18\x05 \x01(\r\"Z\n\rChapterOpened\x12\x0b\n\x03\x61rc\x18\x01 \x01(\t\x12\x0f\n\x07\x63hapter\x18\x02 \x01(\r\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x0e\n\x06\x64ue_ms\x18\x05 \x01(\x04\"t\n\rChapterClosed\x12\x0b\n\x03\x61rc\x18\x01 \x01(\t\x12\x0f\n\x07\x63hapter\x18\x02 \x01(\r\x12\x14\n\x0cparticipants\x18\x03 \x01(\r\x12\x1f\n\x17participation_threshold\x18\x04 \x01(\r\x12\x0e\n\x06\x62ranch\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,4 +37,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPTHREACHED']._serialized_end=120
   _globals['_CLOCKTICKED']._serialized_start=122
   _globals['_CLOCKTICKED']._serialized_end=152
+  _globals['_SCHEDULEDUE']._serialized_start=154
+  _globals['_SCHEDULEDUE']._serialized_end=231
+  _globals['_WORLDCHANGED']._serialized_start=233
+  _globals['_WORLDCHANGED']._serialized_end=280
+  _globals['_ANNOUNCED']._serialized_start=282
+  _globals['_ANNOUNCED']._serialized_end=344
+  _globals['_ARCSTARTED']._serialized_start=346
+  _globals['_ARCSTARTED']._serialized_end=451
+  _globals['_CHAPTEROPENED']._serialized_start=453
+  _globals['_CHAPTEROPENED']._serialized_end=543
+  _globals['_CHAPTERCLOSED']._serialized_start=545
+  _globals['_CHAPTERCLOSED']._serialized_end=661
 # @@protoc_insertion_point(module_scope)

@@ -84,3 +84,184 @@ class ClockTicked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClockTicked: _TypeAlias = ClockTicked  # noqa: Y015
+
+@_typing.final
+class ScheduleDue(_message.Message):
+    """The world's clock has passed a time that a schedule names. A repeat names the same time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    schedule: _builtins.str
+    due_ms: _builtins.int
+    day: _builtins.int
+    """Days since the world's clock began."""
+    context: _builtins.str
+    """What is known of the world then, as a JSON object (streams/policies/schedules.py): the agents' context."""
+    def __init__(
+        self,
+        *,
+        schedule: _builtins.str = ...,
+        due_ms: _builtins.int = ...,
+        day: _builtins.int = ...,
+        context: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "day", b"day", "due_ms", b"due_ms", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleDue: _TypeAlias = ScheduleDue  # noqa: Y015
+
+@_typing.final
+class WorldChanged(_message.Message):
+    """Something has changed the world for everybody: what was decided before is not to be used again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorldChanged: _TypeAlias = WorldChanged  # noqa: Y015
+
+@_typing.final
+class Announced(_message.Message):
+    """Told to all players."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    reason: _builtins.str
+    decision_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Announced: _TypeAlias = Announced  # noqa: Y015
+
+@_typing.final
+class ArcStarted(_message.Message):
+    """An arc of five chapters begins; its subject is the arc."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARC_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    START_MS_FIELD_NUMBER: _builtins.int
+    PARTICIPATION_THRESHOLD_FIELD_NUMBER: _builtins.int
+    arc: _builtins.str
+    title: _builtins.str
+    plan: _builtins.str
+    """The chapters, choice points and objectives as a JSON object."""
+    start_ms: _builtins.int
+    participation_threshold: _builtins.int
+    """How many players must take part in a chapter for it to end well."""
+    def __init__(
+        self,
+        *,
+        arc: _builtins.str = ...,
+        title: _builtins.str = ...,
+        plan: _builtins.str = ...,
+        start_ms: _builtins.int = ...,
+        participation_threshold: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "participation_threshold", b"participation_threshold", "plan", b"plan", "start_ms", b"start_ms", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArcStarted: _TypeAlias = ArcStarted  # noqa: Y015
+
+@_typing.final
+class ChapterOpened(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARC_FIELD_NUMBER: _builtins.int
+    CHAPTER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    arc: _builtins.str
+    chapter: _builtins.int
+    title: _builtins.str
+    text: _builtins.str
+    due_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        arc: _builtins.str = ...,
+        chapter: _builtins.int = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        due_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "chapter", b"chapter", "due_ms", b"due_ms", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChapterOpened: _TypeAlias = ChapterOpened  # noqa: Y015
+
+@_typing.final
+class ChapterClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARC_FIELD_NUMBER: _builtins.int
+    CHAPTER_FIELD_NUMBER: _builtins.int
+    PARTICIPANTS_FIELD_NUMBER: _builtins.int
+    PARTICIPATION_THRESHOLD_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    arc: _builtins.str
+    chapter: _builtins.int
+    participants: _builtins.int
+    participation_threshold: _builtins.int
+    branch: _builtins.str
+    """Which way the story goes on: by the players' choice, or by how many took part."""
+    def __init__(
+        self,
+        *,
+        arc: _builtins.str = ...,
+        chapter: _builtins.int = ...,
+        participants: _builtins.int = ...,
+        participation_threshold: _builtins.int = ...,
+        branch: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "branch", b"branch", "chapter", b"chapter", "participants", b"participants", "participation_threshold", b"participation_threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChapterClosed: _TypeAlias = ChapterClosed  # noqa: Y015
