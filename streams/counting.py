@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,14 +69,16 @@ class Counting:
             return Counts(partitions, origins, sum(since.ends.values()) - since.duplicates, scanned=False)
         return Counts(partitions, scanned.by_origin, scanned.before, scanned=True)
 
-    async def settled(self, timeout_s: float) -> bool:
+    async def settled(self, timeout_s: float, *, without: Collection[str] = ()) -> bool:
         """Wait until every worker has taken up all there is and nothing new follows; False when that takes longer.
+
+        without: groups that are not waited for, because their workers have been stopped.
 
         A worker's answers are on the log before its position moves. So when all positions are at the ends that were
         read before them, and the ends are still the same after, nothing is under way.
         """
         deadline_s = time.monotonic() + timeout_s
-        while not await self._is_settled():
+        while not await self._is_settled(without):
             if time.monotonic() > deadline_s:
                 return False
             await asyncio.sleep(LOOK_EVERY_S)
@@ -94,12 +96,12 @@ class Counting:
                 return False
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _is_settled(self) -> bool:
+    async def _is_settled(self, without: Collection[str]) -> bool:
         extents = await self._extents()
         stand, unpublished = await self._stand()
         ends = {place: end for place, (_, end) in extents.items()}
         stored = all(stand.get((group, place), 0) >= end for group in (FOLD, HISTORY) for place, end in ends.items())
-        answered = all(offset >= ends.get(place, 0) for (_, place), offset in stand.items())
+        answered = all(offset >= ends.get(place, 0) for (group, place), offset in stand.items() if group not in without)
         return stored and answered and not unpublished and extents == await self._extents()
 
     async def _stand(self) -> tuple[dict[tuple[str, Place], int], int]:

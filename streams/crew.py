@@ -43,13 +43,20 @@ class PortTaken(PermanentError):
 class Crew:
     """Workers of every role. Its methods raise ChildFailed once one of them keeps dying."""
 
-    def __init__(self, settings: Settings, servers: Servers, roles: Sequence[str] = ROLES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        servers: Servers,
+        roles: Sequence[str] = ROLES,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.ports = _web_ports(settings, roles)
-        environment = {
+        addresses = {
             "NORN_HOME": str(settings.home),
             "NORN_KAFKA": servers.kafka,
             "NORN_POSTGRES": servers.postgres,
             "NORN_CLICKHOUSE": servers.clickhouse,
+            **(environment or {}),
         }
         self._children = {
             role: Child(
@@ -57,7 +64,7 @@ class Crew:
                     role,
                     (sys.executable, "-m", "streams.cli", "worker", role, "--web-port", str(self.ports[role])),
                     settings.home / "logs" / f"{role}.log",
-                    environment=environment,
+                    environment=addresses,
                 )
             )
             for role in roles
@@ -132,6 +139,14 @@ class Crew:
     def processes(self) -> list[psutil.Process]:
         """The workers' processes."""
         return [process for child in self._children.values() for process in child.processes()]
+
+    async def stop_role(self, role: str) -> None:
+        """Stop one role's worker, and keep the others."""
+        await self._children[role].stop()
+
+    def failure(self, role: str, what: str) -> ChildFailed:
+        """An error that says what is wrong with a role's worker, with the last lines of its log."""
+        return self._children[role].failure(what)
 
     async def stop(self) -> None:
         """Stop all workers side by side."""

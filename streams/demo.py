@@ -156,7 +156,7 @@ class Demo:
     async def _reckon(self, since: Since) -> Outcome:
         self._memory_mb = max(self._memory_mb, await asyncio.to_thread(memory_mb))
         self._say("the game stops; handing over its last events")
-        game = await self._game_report()
+        game = await report(self._game)
         self._say("waiting until every worker has caught up")
         if not await self._counting.settled(SETTLE_WITHIN_S):
             self._say(f"workers have not caught up within {SETTLE_WITHIN_S:.0f} s")
@@ -180,17 +180,6 @@ class Demo:
             game=game,
         )
 
-    async def _game_report(self) -> dict[str, Any]:
-        """The last line that the game wrote. Raises ChildFailed when it wrote none."""
-        status = await self._game.stop()
-        output = self._game.command.output
-        lines = output.read_text().splitlines() if output is not None and output.exists() else []
-        try:
-            report: dict[str, Any] = json.loads(lines[-1])
-        except (IndexError, ValueError):
-            raise self._game.failure(f"ended with status {status} and gave no account") from None
-        return report
-
     async def _world(self) -> tuple[int, int]:
         with reaching("Postgres", self._servers.postgres):
             connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
@@ -199,6 +188,18 @@ class Demo:
             finally:
                 await connection.close()
         return row["decisions"], row["cost_usd_micros"]
+
+
+async def report(game: Child) -> dict[str, Any]:
+    """Stop the game, and read the last line that it wrote. Raises ChildFailed when it wrote none."""
+    status = await game.stop()
+    output = game.command.output
+    lines = output.read_text().splitlines() if output is not None and output.exists() else []
+    try:
+        found: dict[str, Any] = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        raise game.failure(f"ended with status {status} and gave no account") from None
+    return found
 
 
 def game_command(play: Play, settings: Settings, servers: Servers) -> Command:

@@ -66,7 +66,7 @@ def demo(
 
     found = settings()
     console = errors if as_json else answers
-    with _alone(found.home):
+    with alone(found.home):
         outcome = _run(Play(heroes, seed, seconds, pace), found, console, live=console.is_terminal and not as_json)
     if as_json:
         emit(as_object(outcome))
@@ -152,7 +152,7 @@ class _Lines:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """Hold the home for this demo. Raises AnotherDemo, which names the process that holds it."""
     from streams.embedded.files import locked
 
