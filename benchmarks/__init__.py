@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import fold, history, latency, memory, produce
+from benchmarks import decide, fold, history, latency, memory, overhead, produce
 from benchmarks.ground import Ground
 
 BENCHMARKS: Mapping[str, Callable[[Ground], dict[str, Any]]] = {
@@ -14,4 +14,5 @@ BENCHMARKS: Mapping[str, Callable[[Ground], dict[str, Any]]] = {
     "produce": lambda ground: produce.run(ground.servers.kafka),
     "latency": latency.measure,
     "memory": memory.measure,
+    "decide": lambda ground: decide.measure(ground) | overhead.measure(),
 }

@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,11 +37,23 @@ POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Ground:
-    """Servers, a folder, and a way to say what is going on."""
+    """A folder, servers, and a way to say what is going on."""
 
-    servers: Servers
     home: Path
     say: Callable[[str], None]
+    ending: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """Kafka, Postgres and ClickHouse, started when they are first asked for, since not every benchmark needs them.
+
+        The topics are made and the stores migrated.
+        """
+        self.say("starting Kafka, Postgres and ClickHouse")
+        servers = self.ending.enter_context(start(self.home))
+        create_topics(servers.kafka)
+        asyncio.run(_migrate(servers))
+        return servers
 
     def sql(self, query: str, *arguments: Any) -> list[Any]:
         """Rows of a query on Postgres."""
@@ -108,14 +121,9 @@ def rate(seen: list[tuple[float, int]]) -> float:
 
 @contextmanager
 def ground(say: Callable[[str], None]) -> Iterator[Ground]:
-    """Fresh servers in a folder of their own, with the topics made and the stores migrated."""
-    with tempfile.TemporaryDirectory(prefix="norn-bench-") as folder:
-        home = Path(folder)
-        say("starting Kafka, Postgres and ClickHouse")
-        with start(home) as servers:
-            create_topics(servers.kafka)
-            asyncio.run(_migrate(servers))
-            yield Ground(servers, home, say)
+    """A folder of its own, and in it fresh servers for as long as a benchmark that needs them takes."""
+    with tempfile.TemporaryDirectory(prefix="norn-bench-") as folder, ExitStack() as ending:
+        yield Ground(Path(folder), say, ending)
 
 
 async def _migrate(servers: Servers) -> None:

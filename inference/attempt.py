@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import orjson
 
 from inference.agent import Agent, Answer, Context
-from inference.engines.engine import Completion, Engine
+from inference.engines.engine import Completion, Engine, models_of
 from inference.prices import cost_usd_micros
 from inference.prompts import Prompt
+from inference.purse import UNLIMITED, Purse, Reservation
 from inference.validation import Refused, read, validate
-from schemas import CostSampled, DecisionRequested, NornError
+from schemas import TIERS, CostSampled, DecisionRequested, NornError
+
+# Of the time for a call: money that comes later leaves too little for the call itself.
+BUDGET_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,27 +44,54 @@ class Question:
             context = None
         return cls(agent, context if isinstance(context, dict) else {}, request)
 
-    @property
+    @cached_property
     def legal_actions(self) -> tuple[str, ...]:
         """What the answer may do."""
         return tuple(self.request.legal_actions)
 
+    @property
+    def tier(self) -> str:
+        """The tier it is answered in: that of the topic that carries it."""
+        return self.request.tier if self.request.tier in TIERS else self.agent.tier
+
     def prompt(self) -> Prompt | Refused:
         """What an engine is asked; the seed follows from the decision, so that a repeat asks the same."""
+        return self._prompt
+
+    @cached_property
+    def _prompt(self) -> Prompt | Refused:
         try:
             turns = self.agent.prompt(self.agent.shown(self.context))
         except Exception as error:  # anybody may have written the context: it must not stop the worker
-            return Refused("unknown_context", f"the agent cannot read its context: {type(error).__name__}")
+            return _unreadable(error)
         schema, seed = self.agent.schema(self.legal_actions), zlib.crc32(self.request.decision_id.encode())
-        return Prompt(turns, schema, self.agent.max_tokens, seed)
+        # What one answer decides for every context of a signature must not be a matter of chance.
+        temperature = None if self.agent.signature is None else 0.0
+        return Prompt(turns, schema, self.agent.max_tokens, seed, temperature, priority=TIERS.index(self.tier))
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of asking an engine: an answer or why there is none, and what was spent either way."""
+    """What came of asking an engine: an answer or why there is none, and what was spent either way.
+
+    said: what it wrote, where it wrote anything. engine, model: who answered. waited_ms: how long for a slot.
+    prompt_hash: of what was asked. asked: the decision it was asked for.
+    """
 
     outcome: Answer | Refused
     cost: CostSampled | None = None
+    said: Completion | None = None
+    engine: str = ""
+    model: str = ""
+    waited_ms: int = 0
+    prompt_hash: str = ""
+    asked: str = ""
+
+    def answer_to(self, question: Question) -> Answer | Refused:
+        """What it answers to a question: the one that was asked, or another that is like it."""
+        if self.said is None or self.asked == question.request.decision_id:
+            return self.outcome
+        return _believed(self.said, question)
 
 
 def by_rules(question: Question) -> tuple[Answer, str]:
@@ -82,53 +116,103 @@ async def by_engine(
     question: Question,
     prompt: Prompt,
     *,
-    slots: asyncio.Semaphore,
+    slots: AbstractAsyncContextManager[Any],
     allowed_ms: int,
     now_ms: Callable[[], int],
+    purse: Purse = UNLIMITED,
 ) -> Attempt:
-    """Ask the engine once a slot is free, believe only what validates, and abort after `allowed_ms`.
+    """Ask the engine, and believe only what validates.
 
+    First the worst that it may cost is reserved; then it waits for a slot; it is aborted after `allowed_ms` in all.
     Whatever goes wrong is a refusal, never an error: there is always another way to answer.
     """
-    worst = cost_usd_micros(engine.model, prompt.size_bytes(), prompt.max_tokens, allowed_ms)
-    if worst > question.request.cost_cap_usd_micros:
-        cap = question.request.cost_cap_usd_micros
-        return Attempt(Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {cap} allowed"))
+    until_ms = now_ms() + allowed_ms
+    taken = await _reserved(engine, question, prompt, purse, allowed_ms)
+    queued_ms = now_ms()
     started_ms: int | None = None
+    said: Completion | Refused = Refused("aborted", "nobody waits for the answer any more")
+    cost: CostSampled | None = None
     try:
-        async with asyncio.timeout(allowed_ms / 1000), slots:
-            started_ms = now_ms()
-            completion = await engine.complete(prompt)
+        if isinstance(taken, Refused):
+            said = taken
+        else:
+            async with asyncio.timeout(max(0, until_ms - queued_ms) / 1000), slots:
+                started_ms = now_ms()
+                said = await engine.complete(replace(prompt, allowed_ms=max(1, until_ms - started_ms)))
     except TimeoutError:
         lacking = "no free slot" if started_ms is None else "no answer"
-        refused = Refused("timeout", f"{lacking} from {engine.name} within {allowed_ms} ms")
+        said = Refused("timeout", f"{lacking} from {engine.name} within {allowed_ms} ms")
     except NornError as error:
-        refused = Refused(error.reason, str(error))
+        said = Refused(error.reason, str(error))
     except Exception as error:  # an engine is foreign code: its bugs may cost an answer, not the worker
-        refused = Refused("engine_failed", f"{type(error).__name__}: {error}")
-    else:
-        return Attempt(_believed(completion, question), _cost(engine, question, completion))
-    if started_ms is None:
-        return Attempt(refused)
+        said = Refused("engine_failed", f"{type(error).__name__}: {error}")
+    finally:
+        if isinstance(taken, Reservation):
+            if started_ms is not None:
+                cost = _cost(engine, question, said, max(0, now_ms() - started_ms), taken)
+            purse.settle(taken, cost.cost_usd_micros if cost else 0, calls=1 if cost else 0)
+    # Whoever waited for the slot begins before this answer is looked at: the engine shall not wait for that.
+    await asyncio.sleep(0)
+    wrote = said if isinstance(said, Completion) else None
+    return Attempt(
+        outcome=_believed(said, question),
+        cost=cost,
+        said=wrote,
+        engine=(wrote.engine if wrote else "") or engine.name,
+        model=(wrote.model if wrote else "") or engine.model,
+        waited_ms=max(0, (now_ms() if started_ms is None else started_ms) - queued_ms),
+        prompt_hash=prompt.digest(),
+        asked=question.request.decision_id,
+    )
+
+
+async def _reserved(
+    engine: Engine, question: Question, prompt: Prompt, purse: Purse, allowed_ms: int
+) -> Reservation | Refused:
+    size = prompt.size_bytes()
+    worst = max(cost_usd_micros(model, size, prompt.max_tokens, allowed_ms) for model in models_of(engine))
+    cap = question.request.cost_cap_usd_micros
+    if worst > cap:
+        return Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {cap} allowed")
+    within_ms = int(allowed_ms * BUDGET_SHARE)
+    try:
+        async with asyncio.timeout(within_ms / 1000):
+            return await purse.take(question.agent.name, question.tier, worst, within_ms=within_ms)
+    except TimeoutError:
+        return Refused("budget_timeout", f"the budget gave no reply within {within_ms} ms")
+
+
+def _believed(said: Completion | Refused, question: Question) -> Answer | Refused:
+    if isinstance(said, Refused):
+        return said
+    if said.finish_reason == "length":
+        return Refused("length", f"the answer broke off after {said.completion_tokens} tokens")
+    try:
+        return validate(said.text, question.agent, question.context, question.legal_actions)
+    except Exception as error:  # the agent's own check reads the context, which anybody may have written
+        return _unreadable(error)
+
+
+def _unreadable(error: Exception) -> Refused:
+    return Refused("unknown_context", f"the agent cannot read its context: {type(error).__name__}")
+
+
+def _cost(
+    engine: Engine, question: Question, said: Completion | Refused, took_ms: int, taken: Reservation
+) -> CostSampled:
     # How far an answer got that was aborted is not known; how long it ran is.
-    unfinished = Completion("", 0, 0, max(0, now_ms() - started_ms), "length")
-    return Attempt(refused, _cost(engine, question, unfinished))
-
-
-def _believed(completion: Completion, question: Question) -> Answer | Refused:
-    if completion.finish_reason == "length":
-        return Refused("length", f"the answer broke off after {completion.completion_tokens} tokens")
-    return validate(completion.text, question.agent, question.context, question.legal_actions)
-
-
-def _cost(engine: Engine, question: Question, used: Completion) -> CostSampled:
+    used = said if isinstance(said, Completion) else Completion("", 0, 0, took_ms, "length")
+    model = used.model or engine.model
     return CostSampled(
         source="ai_inference",
-        model=engine.model,
+        model=model,
         agent=question.agent.name,
         decision_id=question.request.decision_id,
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,
         duration_ms=used.duration_ms,
-        cost_usd_micros=cost_usd_micros(engine.model, used.prompt_tokens, used.completion_tokens, used.duration_ms),
+        cost_usd_micros=cost_usd_micros(model, used.prompt_tokens, used.completion_tokens, used.duration_ms),
+        tier=question.tier,
+        ask_id=taken.ask_id,
+        calls=1,
     )

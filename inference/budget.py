@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from schemas import BudgetAsked, BudgetRefused, BudgetReserved, BudgetReturned, BudgetSettled, CostSampled
 
@@ -19,11 +22,19 @@ Scope = Literal["agent", "tier", "total"]
 Period = Literal["hour", "day", "month"]
 PERIODS: tuple[Period, ...] = ("hour", "day", "month")
 
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 USD = 1_000_000
 # A cost sample is published with its answer; one that comes this long after its reservation's end is still its own.
 LAPSE_GRACE_MS = 5_000
+# Nobody holds a reservation for longer, whatever the asker's clock says: its end may be hours ahead, or never.
+HELD_MAX_MS = 600_000
 # Late cost samples of a settled ask are recognised for this long: far longer than a worker needs to come back.
 SETTLED_KEPT_MS = 3_600_000
+
+
+# The most that a fact's own fields hold: a sum past it could neither be stored nor told, and the budget would stop.
+CALLS_MAX = (1 << 32) - 1
+USD_MICROS_MAX = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,8 @@ class Cap:
     name: str = ""
     usd_micros: int | None = None
     calls: int | None = None
+    # A limit that is misspelt in the settings must not pass for none.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def binds(self, agent: str, tier: str) -> bool:
         """Whether it limits this agent's calls in this tier."""
@@ -62,13 +75,14 @@ CAPS: tuple[Cap, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Calls, and micro-dollars."""
+    """Calls, and micro-dollars; sums stop at the most that a fact can hold."""
 
     calls: int = 0
     usd_micros: int = 0
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.calls + other.calls, self.usd_micros + other.usd_micros)
+        calls, usd_micros = self.calls + other.calls, self.usd_micros + other.usd_micros
+        return Amount(min(calls, CALLS_MAX), min(usd_micros, USD_MICROS_MAX))
 
     def beyond(self, other: Amount) -> Amount:
         """What of this is more than the other."""
@@ -111,7 +125,7 @@ class Budget:
             held.reserved
             for held in self.asks.values()
             if held.settled is None
-            and _scope(cap.scope, held.agent, held.tier) == scope
+            and (cap.scope == "total" or (held.agent == agent if cap.scope == "agent" else held.tier == tier))
             and period_start_ms(cap.period, held.asked_ms) == start_ms
         )
         return self.spent.get((scope, cap.period, start_ms), Amount()) + _total(reserved)
@@ -125,7 +139,7 @@ def ask(
     worst = Amount(asked.calls, asked.usd_micros)
     if known is not None:
         if known.settled is None and known.reserved == worst:
-            return budget, _reserved(asked)
+            return budget, _reserved(asked, known.until_ms)
         return budget, _refused(asked, "none", "this ask has been used before: ask anew under another id")
     for cap in caps:
         if cap.binds(asked.agent, asked.tier):
@@ -134,8 +148,8 @@ def ask(
                 return budget, _refused(asked, str(cap), f"{would_be.calls} calls of {cap.calls}")
             if cap.usd_micros is not None and would_be.usd_micros > cap.usd_micros:
                 return budget, _refused(asked, str(cap), f"{would_be.usd_micros} micro-dollars of {cap.usd_micros}")
-    held = Held(asked.agent, asked.tier, at_ms, asked.until_ms, worst)
-    return replace(budget, asks={**budget.asks, asked.ask_id: held}), _reserved(asked)
+    held = Held(asked.agent, asked.tier, at_ms, min(asked.until_ms, at_ms + HELD_MAX_MS), worst)
+    return replace(budget, asks={**budget.asks, asked.ask_id: held}), _reserved(asked, held.until_ms)
 
 
 def returned(budget: Budget, fact: BudgetReturned) -> tuple[Budget, BudgetSettled | None]:
@@ -169,32 +183,30 @@ def passed(budget: Budget, now_ms: int) -> tuple[Budget, list[BudgetSettled]]:
         if held.settled is None and held.until_ms + LAPSE_GRACE_MS <= now_ms:
             budget, fact = _settle(budget, ask_id, held, held.sampled, "lapsed")
             settled.append(fact)
-    current = {(period, period_start_ms(period, now_ms)) for period in PERIODS}
-    return (
-        Budget(
-            {
-                ask_id: held
-                for ask_id, held in budget.asks.items()
-                if held.settled is None or held.until_ms + SETTLED_KEPT_MS > now_ms
-            },
-            # A clock that went back must not forget what a later period has spent.
-            {
-                key: amount
-                for key, amount in budget.spent.items()
-                if key[1:] in current or key[2] > period_start_ms(key[1], now_ms)
-            },
-        ),
-        settled,
-    )
+    asks = {ask_id: held for ask_id, held in budget.asks.items() if _matters(held, now_ms)}
+    # A clock that went back must not forget what a later period has spent.
+    spent = {key: amount for key, amount in budget.spent.items() if key[2] >= period_start_ms(key[1], now_ms)}
+    return Budget(
+        budget.asks if len(asks) == len(budget.asks) else asks,
+        budget.spent if len(spent) == len(budget.spent) else spent,
+    ), settled
+
+
+def _matters(held: Held, now_ms: int) -> bool:
+    return held.settled is None or held.until_ms + SETTLED_KEPT_MS > now_ms
 
 
 def period_start_ms(period: Period, at_ms: int) -> int:
     """When the hour, the day or the month (UTC) of a time began."""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(minute=0, second=0, microsecond=0)
-    if period != "hour":
-        at = at.replace(hour=0)
     if period == "month":
-        at = at.replace(day=1)
+        return _month_start_ms(at_ms // DAY_MS)
+    return at_ms - at_ms % (HOUR_MS if period == "hour" else DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _month_start_ms(days: int) -> int:
+    """When the month of a day since 1970 began; an ask asks it of every other ask, nearly all of them of one day."""
+    at = datetime.fromtimestamp(days * DAY_MS // 1000, UTC).replace(day=1)
     return int(at.timestamp()) * 1000
 
 
@@ -240,7 +252,7 @@ def _total(amounts: Iterable[Amount]) -> Amount:
     return sum(amounts, Amount())
 
 
-def _reserved(asked: BudgetAsked) -> BudgetReserved:
+def _reserved(asked: BudgetAsked, until_ms: int) -> BudgetReserved:
     return BudgetReserved(
         ask_id=asked.ask_id,
         holder=asked.holder,
@@ -248,7 +260,7 @@ def _reserved(asked: BudgetAsked) -> BudgetReserved:
         tier=asked.tier,
         calls=asked.calls,
         usd_micros=asked.usd_micros,
-        until_ms=asked.until_ms,
+        until_ms=until_ms,
     )
 
 

@@ -1,12 +1,24 @@
-"""Governance: whether a proposed decision takes effect."""
+"""Governance: whether a proposed decision takes effect, what is at stake, and what a game is told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference.agent import Agent
+from inference.agent import IMPACTS, Agent, Answer, Context, Impact
+from inference.attempt import Question, by_rules
+from inference.prompts import canonical
 from inference.validation import Refused, illegal, read
 from schemas import DecisionEffective, DecisionProposed, DecisionRejected, DecisionRequested
+
+#: What a person has to agree to first (spec C.1).
+GATED: frozenset[Impact] = frozenset({"high", "critical"})
+# Beside content of 8,000 bytes an effect holds this much of the context, and stays below the 10 KB of a fact.
+ABOUT_BYTES_MAX = 1_000
+# An action is one of a few names; a longer one would not fit an effect beside its content.
+ACTION_BYTES_MAX = 200
+# Reasons are for people to read, and quote what anybody may have written.
+REASON_CHARACTERS_MAX = 500
+AGENT_CHARACTERS_MAX = 100
 
 
 def judge(
@@ -17,19 +29,17 @@ def judge(
     Whoever may write to the log may propose, so a proposal is read as warily as a model's answer. With its request at
     hand it must also answer that request, by an action that was legal there.
     """
-    refused = _fault(proposed, agents, request)
+    refused = fault(proposed, agents, request)
     if refused:
-        return DecisionRejected(
-            decision_id=proposed.decision_id, agent=proposed.agent, reason=f"{refused.reason}: {refused.detail}"
-        )
-    return DecisionEffective(
-        decision_id=proposed.decision_id, agent=proposed.agent, action=proposed.action, content=proposed.content
-    )
+        return rejected(proposed, refused)
+    question = Question.of(request, agents) if request is not None else None
+    return effect(proposed, question if isinstance(question, Question) else None)
 
 
-def _fault(
-    proposed: DecisionProposed, agents: Mapping[str, Agent], request: DecisionRequested | None
+def fault(
+    proposed: DecisionProposed, agents: Mapping[str, Agent], request: DecisionRequested | None = None
 ) -> Refused | None:
+    """Why a proposal may not take effect; None when it may."""
     agent = agents.get(proposed.agent)
     if agent is None:
         return Refused("unknown_agent", f"no agent is named {proposed.agent[:40]!r}")
@@ -42,5 +52,97 @@ def _fault(
             return illegal(proposed.action, request.legal_actions)
     if not proposed.action:
         return Refused("illegal_action", "a proposal without an action does nothing")
+    if len(proposed.action.encode()) > ACTION_BYTES_MAX:
+        return Refused("illegal_action", f"an action has at most {ACTION_BYTES_MAX} bytes")
     content = read(proposed.content, agent)
-    return content if isinstance(content, Refused) else None
+    if isinstance(content, Refused):
+        return content
+    if getattr(content, "action", proposed.action) != proposed.action:
+        return Refused("other_action", "its content chooses another action than it proposes")
+    return None
+
+
+def rejected(proposed: DecisionProposed | DecisionRequested, refused: Refused) -> DecisionRejected:
+    """The refusal as a fact; what others wrote is cut to what an event holds."""
+    reason = f"{refused.reason}: {refused.detail}"[:REASON_CHARACTERS_MAX]
+    return DecisionRejected(
+        decision_id=proposed.decision_id, agent=proposed.agent[:AGENT_CHARACTERS_MAX], reason=reason
+    )
+
+
+def stake(question: Question, proposed: DecisionProposed | None = None) -> Impact:
+    """What is at stake: the most that the request, the proposal and the agent itself say."""
+    said = [question.request.impact, proposed.impact if proposed is not None else "", _own(question)]
+    return IMPACTS[max((IMPACTS.index(one) for one in IMPACTS if one in said), default=0)]
+
+
+def _own(question: Question) -> Impact:
+    try:
+        return question.agent.impact(question.context)
+    except Exception:  # anybody may have written the context; where the agent cannot tell, a person looks
+        return "high"
+
+
+def gated(question: Question, proposed: DecisionProposed) -> bool:
+    """Whether a person has to agree before the proposal takes effect."""
+    return proposed.requires_approval or stake(question, proposed) in GATED
+
+
+def effect(proposed: DecisionProposed, question: Question | None = None) -> DecisionEffective:
+    """The effect of a proposal without fault, with what a game needs to know of the context."""
+    made = DecisionEffective(
+        decision_id=proposed.decision_id,
+        agent=proposed.agent,
+        action=proposed.action,
+        content=proposed.content,
+        route=proposed.route,
+    )
+    if question is not None:
+        made.impact = stake(question, proposed)
+        made.about = about(question.agent, question.context)
+    return made
+
+
+def about(agent: Agent, context: Context) -> str:
+    """The fields of the context that a game is told, as canonical JSON; those that do not fit are left out."""
+    told: dict[str, object] = {}
+    for name in agent.tells:
+        if name in context:
+            fuller = {**told, name: context[name]}
+            told = fuller if len(canonical(fuller).encode()) <= ABOUT_BYTES_MAX else told
+    return canonical(told) if agent.tells else ""
+
+
+def fallback(question: Question) -> tuple[Answer, str]:
+    """What is answered when nobody else has: the rules' answer, or the default, and why not the rules'.
+
+    What only a person may agree to is not left to rules. Raises ValueError when the request allows no such answer.
+    """
+    gate = stake(question) in GATED
+    answer, why = (_default(question), "what is at stake is not left to rules") if gate else _ruled(question)
+    return _legal(answer, question), why
+
+
+def default(question: Question) -> Answer:
+    """The agent's default. Raises ValueError when the request does not allow it."""
+    return _legal(_default(question), question)
+
+
+def _ruled(question: Question) -> tuple[Answer, str]:
+    try:
+        return by_rules(question)
+    except Exception as error:  # the default has read what anybody may have written
+        raise ValueError(f"the agent cannot read the context: {type(error).__name__}") from error
+
+
+def _default(question: Question) -> Answer:
+    try:
+        return question.agent.default(question.context)
+    except Exception as error:  # as above
+        raise ValueError(f"the agent cannot read the context: {type(error).__name__}") from error
+
+
+def _legal(answer: Answer, question: Question) -> Answer:
+    if answer.action not in question.legal_actions:
+        raise ValueError(illegal(answer.action, question.legal_actions).detail)
+    return answer

@@ -8,6 +8,8 @@ from schemas import PermanentError
 
 _MILLION = 1_000_000
 _HOUR_MS = 3_600_000
+# No million tokens cost more; a greater number was meant in another unit.
+_USD_MAX = 10_000
 
 #: Micro-dollars per million tokens, prompt and completion alike (spec B.15, list prices).
 HOSTED: Mapping[str, int] = {
@@ -16,6 +18,13 @@ HOSTED: Mapping[str, int] = {
     "claude-3-haiku": 250_000,
     "llama-3.1-70b": 590_000,
     "grok-beta": 5_000_000,
+}
+
+#: Micro-dollars per million tokens of the prompt and of the completion (the providers' list prices, 2025). Of the
+#: ensemble of spec A.4 claude-4.1 has none, because its provider lists no model of that name.
+HOSTED_APART: Mapping[str, tuple[int, int]] = {
+    "gpt-5.1": (1_250_000, 10_000_000),
+    "gemini-2.5-pro": (1_250_000, 10_000_000),
 }
 
 #: Micro-dollars per hour of an instance (spec E.2).
@@ -30,19 +39,44 @@ RUNS_ON: Mapping[str, str] = {
 }
 
 
+# What the shell was told at its start; it goes before the tables, because list prices change.
+_told: dict[str, int] = {}
+
+
 class UnknownPrice(PermanentError):
-    """A model whose price is in neither table."""
+    """A model whose price is in no table, or a price that cannot be one."""
 
     reason = "unknown_price"
 
 
 def cost_usd_micros(model: str, prompt_tokens: int, completion_tokens: int, duration_ms: int) -> int:
     """The price of one piece of work, rounded up, so that no work is free. Raises UnknownPrice."""
-    if model in HOSTED:
-        return max(1, _ceil_div((prompt_tokens + completion_tokens) * HOSTED[model], _MILLION))
+    apart = _per_million(model)
+    if apart is not None:
+        return max(1, _ceil_div(prompt_tokens * apart[0] + completion_tokens * apart[1], _MILLION))
     if model in RUNS_ON:
         return max(1, _ceil_div(duration_ms * INSTANCES[RUNS_ON[model]], _HOUR_MS))
-    raise UnknownPrice(f"no price is known for {model!r}: add it to HOSTED or RUNS_ON in inference/prices.py")
+    raise UnknownPrice(
+        f"no price is known for {model!r}: put it into NORN_PRICES, in dollars per million tokens, or into a table of"
+        " inference/prices.py"
+    )
+
+
+def tell_prices(usd_per_million: Mapping[str, float]) -> None:
+    """Price models by dollars per million tokens, prompt and completion alike, in place of what was told before.
+
+    Told once at a worker's start, before any work. Raises UnknownPrice for what cannot be a price.
+    """
+    for model, usd in usd_per_million.items():
+        if not (0 <= usd < _USD_MAX):
+            raise UnknownPrice(f"{usd!r} is no price of a million tokens of {model!r}: write dollars, such as 0.14")
+    _told.clear()
+    _told.update({model: round(usd * _MILLION) for model, usd in usd_per_million.items()})
+
+
+def _per_million(model: str) -> tuple[int, int] | None:
+    alike = _told.get(model, HOSTED.get(model))
+    return (alike, alike) if alike is not None else HOSTED_APART.get(model)
 
 
 def _ceil_div(number: int, divisor: int) -> int:

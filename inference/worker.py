@@ -1,158 +1,214 @@
-"""Worker: answers requests from an engine or by rules, always before the deadline. Knows neither Kafka nor a clock."""
+"""Worker: answers requests by four tiers, always before the deadline. Knows neither Kafka nor a clock."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
-from inference.agent import Agent, Answer
-from inference.attempt import Attempt, Question, by_engine, by_rules
-from inference.engines.engine import Engine
+from inference.agent import Agent
+from inference.attempt import Attempt, Question, by_engine
+from inference.batching import Batches
+from inference.counters import Counters
+from inference.engines.engine import Engine, models_of
+from inference.ensemble import Ensemble
 from inference.prices import cost_usd_micros
-from inference.prompts import Prompt
+from inference.prompts import canonical
+from inference.proposing import EXPIRED, NO_MODEL, Draft, Unsafe, proposed, settle
+from inference.purse import UNLIMITED, Purse
+from inference.router import Route, Router
+from inference.safety import unsafe as unsafe_answer
+from inference.slots import Slots, Urgency
 from inference.validation import Refused
-from schemas import DecisionExpired, DecisionProposed, DecisionRejected, Event
+from schemas import TIERS, DecisionExpired, DecisionRejected, DecisionRequested, Event
 
 # Of the time until the deadline; the rest is for falling back and for the answer's way to the log.
 ENGINE_SHARE = 0.9
 # A redelivered request follows soon after its first delivery; at 100 bytes each these take a megabyte.
 RECENT_MAX = 10_000
-# Reasons are for people to read: of what an engine said this many characters are kept.
-REASON_MAX = 200
-
-NO_MODEL = Refused("no_model", "no model package installed")
-
-
-@dataclass
-class Counters:
-    """What a worker has done since it began: answers by route, fallbacks by reason, and requests not answered."""
-
-    routes: Counter[str] = field(default_factory=Counter)
-    fallbacks: Counter[str] = field(default_factory=Counter)
-    expired: int = 0
-    rejected: int = 0
-    repeated: int = 0
+# So many wait for each slot: enough to put in order and to find those that are alike, few enough to do again after a
+# crash.
+IN_FLIGHT_PER_SLOT = 8
+# Requests that the rules or the cache answer need no slot, and one slow engine shall not hold them up.
+IN_FLIGHT_MIN = 64
 
 
 class Worker:
-    """Answers requests, by the engine at most `engine.slots` at once; without an engine the rules answer."""
+    """Answers requests: by rules, from the cache, in one call with others like it, or alone in full."""
 
-    def __init__(self, agents: Mapping[str, Agent], engine: Engine | None, *, now_ms: Callable[[], int]) -> None:
-        """`now_ms` tells milliseconds since 1970. Raises UnknownPrice for an engine whose model has no price."""
-        if engine is not None:
-            cost_usd_micros(engine.model, 0, 0, 0)
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        engines: Mapping[str, Engine | None],
+        *,
+        router: Router,
+        batches: Batches,
+        ensemble: Ensemble | None = None,
+        purse: Purse = UNLIMITED,
+        unsafe: Unsafe = unsafe_answer,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """`engines` are those of the tiers served here; None where the rules answer. One engine may serve several.
+
+        `now_ms` tells milliseconds since 1970. Raises UnknownPrice for an engine whose model has no price.
+        """
+        for engine in engines.values():
+            for model in models_of(engine) if engine else ():
+                cost_usd_micros(model, 0, 0, 0)
         self.counters = Counters()
         self._agents = agents
-        self._engine = engine
+        self._engines = engines
+        self._router = router
+        self._batches = batches
+        self._ensemble = ensemble
+        self._purse = purse
+        self._unsafe = unsafe
         self._now_ms = now_ms
-        self._slots = asyncio.Semaphore(engine.slots if engine is not None else 1)
+        self._slots = _slots(engines)
+        self._working: set[str] = set()
         self._recent: dict[str, None] = {}
 
     async def start(self) -> None:
-        """Make the engine ready, so that the first decision need not wait for it. Raises EngineRefused."""
-        if self._engine is not None:
-            await self._engine.start()
+        """Make the engines ready, so that the first decision need not wait for them. Raises EngineRefused."""
+        for engine in self._distinct():
+            await engine.start()
+        if self._ensemble is not None:
+            await self._ensemble.start()
 
     async def close(self) -> None:
-        """Abort what is in work and give back what the engine holds."""
-        if self._engine is not None:
-            await self._engine.close()
+        """Abort what is in work and give back what the engines hold."""
+        for engine in self._distinct():
+            await engine.close()
+        if self._ensemble is not None:
+            await self._ensemble.close()
 
-    async def answer_all(self, events: Iterable[Event]) -> list[tuple[Event, list[Message]]]:
-        """What `answers` gives, when all of it is there; cancelled before that, nothing counts as handed out."""
-        done = [pair async for pair in self._answers(events)]
-        for event, _ in done:
-            self._remember(event)
-        return done
-
-    async def answers(self, events: Iterable[Event]) -> AsyncGenerator[tuple[Event, list[Message]], None]:
-        """Every event with the facts it leads to, each as soon as it is answered; the earliest deadline begins first.
-
-        A decision handed out before leads to no facts, and nor does an event that is no request. Whoever takes facts
-        puts them on the log or dies, because they are not given again.
-        """
-        async with aclosing(self._answers(events)) as pairs:
-            async for event, facts in pairs:
-                self._remember(event)
-                yield event, facts
+    @property
+    def in_flight_max(self) -> Mapping[str, int]:
+        """How many requests of each tier are worth having in hand."""
+        return {
+            tier: max(IN_FLIGHT_MIN, IN_FLIGHT_PER_SLOT * engine.slots if engine else 0)
+            for tier, engine in self._engines.items()
+        }
 
     async def answer(self, event: Event) -> list[Message]:
-        """The facts one request leads to: expired, or rejected, or a proposal and what was spent on it."""
-        request, begun_ms = event.decision_requested, self._now_ms()
-        decision = {"decision_id": request.decision_id, "agent": request.agent}
-        if begun_ms >= request.deadline_ms:
-            self.counters.expired += 1
-            return [DecisionExpired(**decision, deadline_ms=request.deadline_ms)]
+        """The facts that an event leads to: none if it is no request, or one that is being or has been answered.
+
+        Whoever takes facts puts them on the log or dies, because they are not given again.
+        """
+        if not event.HasField("decision_requested"):
+            return []
+        request = event.decision_requested
+        decision_id = request.decision_id
+        if decision_id in self._recent or decision_id in self._working:
+            self.counters.repeated += 1
+            return []
+        self._working.add(decision_id)
+        try:
+            facts = await self._answered(request)
+        finally:
+            self._working.discard(decision_id)
+        self._recent[decision_id] = None
+        while len(self._recent) > RECENT_MAX:
+            del self._recent[next(iter(self._recent))]
+        return facts
+
+    async def _answered(self, request: DecisionRequested) -> list[Message]:
+        begun_ms = self._now_ms()
         question = Question.of(request, self._agents)
         if isinstance(question, Refused):
             self.counters.rejected += 1
-            return [DecisionRejected(**decision, reason=f"{question.reason}: {question.detail}")]
-        prompt = question.prompt()
-        attempt = await self._attempt(question, prompt, begun_ms)
-        proposed = self._proposed(question, attempt.outcome)
-        proposed.prompt_hash = prompt.digest() if isinstance(prompt, Prompt) else ""
-        proposed.latency_ms = max(0, self._now_ms() - begun_ms)
-        return [proposed] if attempt.cost is None else [proposed, attempt.cost]
+            reason = f"{question.reason}: {question.detail}"
+            return [DecisionRejected(decision_id=request.decision_id, agent=request.agent, reason=reason)]
+        if begun_ms >= request.deadline_ms:
+            return self._expired(question)
+        route = self._router.route(question)
+        draft = await self._drafted(question, route)
+        settled = settle(question, draft, self._unsafe)
+        proposal = proposed(question, draft, settled)
+        proposal.complexity, proposal.why = route.complexity, canonical(route.why)
+        proposal.latency_ms = max(0, self._now_ms() - begun_ms)
+        self._router.learned(
+            question,
+            settled.answer,
+            route=proposal.route,
+            fallback_reason=proposal.fallback_reason,
+            safety=proposal.safety,
+        )
+        self.counters.count(proposal, draft, question.tier, settled.fault)
+        # The proposal before its costs: once the costs are told, so is what they were for.
+        return [*draft.facts, *settled.unsafe, proposal, *draft.costs]
 
-    async def _attempt(self, question: Question, prompt: Prompt | Refused, begun_ms: int) -> Attempt:
-        if self._engine is None:
-            return Attempt(NO_MODEL)
+    def _expired(self, question: Question) -> list[Message]:
+        """The default, and why: decide sees to it that it takes effect only where nothing else has."""
+        request, draft = question.request, Draft(EXPIRED, "rule")
+        settled = settle(question, draft, self._unsafe)
+        proposal = proposed(question, draft, settled)
+        self.counters.expired += 1
+        self.counters.count(proposal, draft, question.tier, EXPIRED)
+        expired = DecisionExpired(decision_id=request.decision_id, agent=request.agent, deadline_ms=request.deadline_ms)
+        return [expired, proposal]
+
+    async def _drafted(self, question: Question, route: Route) -> Draft:
+        if route.answer is not None:
+            return Draft(route.answer, route.kind, engine=route.kind)
+        if question.agent.ensemble and self._ensemble is not None:
+            return await self._voted(question, self._ensemble)
+        if self._engines.get(question.tier) is None:
+            return Draft(NO_MODEL, "rule")
+        if route.kind == "batch":
+            attempt, size = await self._batches.join(route.group, question, self._ask)
+        else:
+            attempt, size = await self._ask(question), 1
+        return Draft.of(attempt, question, route.kind, size)
+
+    async def _ask(self, question: Question) -> Attempt:
+        engine, prompt, request = self._engines[question.tier], question.prompt(), question.request
+        assert engine is not None  # looked up before
         if isinstance(prompt, Refused):
             return Attempt(prompt)
-        allowed_ms = int((question.request.deadline_ms - begun_ms) * ENGINE_SHARE)
         return await by_engine(
-            self._engine, question, prompt, slots=self._slots, allowed_ms=allowed_ms, now_ms=self._now_ms
+            engine,
+            question,
+            prompt,
+            slots=self._slots[id(engine)].turn(Urgency.of(question.tier, request.deadline_ms)),
+            allowed_ms=self._allowed_ms(question),
+            now_ms=self._now_ms,
+            purse=self._purse,
         )
 
-    def _proposed(self, question: Question, outcome: Answer | Refused) -> DecisionProposed:
-        proposed = DecisionProposed(decision_id=question.request.decision_id, agent=question.agent.name)
-        if isinstance(outcome, Refused):
-            answer, fault = by_rules(question)
-            proposed.engine = proposed.route = "rule"
-            refused = outcome.detail if outcome is NO_MODEL else f"{outcome.reason}: {outcome.detail}"
-            proposed.fallback_reason = "; ".join(filter(None, [refused[:REASON_MAX], fault]))
-            self.counters.fallbacks[outcome.reason] += 1
-        else:
-            assert self._engine is not None  # no other answers
-            answer, proposed.route = outcome, "full"
-            proposed.engine, proposed.model = self._engine.name, self._engine.model
-        self.counters.routes[proposed.route] += 1
-        proposed.action, proposed.content = answer.action, answer.json()
-        return proposed
+    async def _voted(self, question: Question, ensemble: Ensemble) -> Draft:
+        prompt = question.prompt()
+        if isinstance(prompt, Refused):
+            return Draft(prompt, "full")
+        verdict = await ensemble.decide(question, prompt, allowed_ms=self._allowed_ms(question))
+        return Draft(
+            verdict.outcome,
+            "full",
+            verdict.engine,
+            verdict.model,
+            confidence=verdict.confidence,
+            impact=verdict.impact,
+            batch_size=1,
+            text=verdict.text,
+            facts=verdict.facts,
+            costs=verdict.costs,
+            prompt_hash=prompt.digest(),
+        )
 
-    async def _answers(self, events: Iterable[Event]) -> AsyncGenerator[tuple[Event, list[Message]], None]:
-        fresh: dict[str, Event] = {}
-        settled: list[Event] = []
-        for event in events:
-            asked = event.HasField("decision_requested")
-            decision_id = event.decision_requested.decision_id
-            if asked and decision_id not in self._recent and decision_id not in fresh:
-                fresh[decision_id] = event
-            else:
-                settled.append(event)
-                self.counters.repeated += asked
-        in_order = sorted(fresh.values(), key=lambda event: event.decision_requested.deadline_ms)
-        tasks = [asyncio.create_task(self._paired(event)) for event in in_order]
-        try:
-            for event in settled:
-                yield event, []
-            for task in asyncio.as_completed(tasks):
-                yield await task
-        finally:
-            for unfinished in tasks:
-                unfinished.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    def _allowed_ms(self, question: Question) -> int:
+        return max(0, int((question.request.deadline_ms - self._now_ms()) * ENGINE_SHARE))
 
-    async def _paired(self, event: Event) -> tuple[Event, list[Message]]:
-        return event, await self.answer(event)
+    def _distinct(self) -> list[Engine]:
+        return list({id(engine): engine for engine in self._engines.values() if engine is not None}.values())
 
-    def _remember(self, event: Event) -> None:
-        if event.HasField("decision_requested"):
-            self._recent[event.decision_requested.decision_id] = None
-        while len(self._recent) > RECENT_MAX:
-            del self._recent[next(iter(self._recent))]
+
+def _slots(engines: Mapping[str, Engine | None]) -> Mapping[int, Slots]:
+    """The slots of each engine, by its identity."""
+    users = Counter(id(engine) for engine in engines.values())
+    first = engines.get(TIERS[0])
+    return {
+        id(engine): Slots(engine.slots, serves_first=engine is first and users[id(engine)] > 1)
+        for engine in engines.values()
+        if engine is not None
+    }

@@ -57,6 +57,8 @@ class NornApp(faust.App):
 
     #: Whether the log is told when this worker starts and stops.
     announce = False
+    #: Whether one worker of the group has all partitions, and the others stand by.
+    alone = False
 
     async def on_started(self) -> None:
         """Tell the log."""
@@ -142,6 +144,10 @@ class Role:
     build: Callable[[Shell], Run]
     #: What runs beside the processor, for as long as the worker does.
     beside: Callable[[Shell], Run0] | None = None
+    #: One worker at a time has all partitions; the others stand by.
+    alone: bool = False
+    #: What one poll takes at most.
+    poll_events_max: int = POLL_EVENTS_MAX
     #: Prepares the connection that writes.
     prepare: Callable[[Any], Awaitable[None]] | None = None
 
@@ -162,10 +168,11 @@ def create_app(
     announce: tell the log when the worker starts and stops.
     """
     group = group or f"norn-{name}"
-    app = _faust_app(settings, servers, group, web_port)
+    app = _faust_app(settings, servers, group, web_port, role.poll_events_max)
     app.shell = shell = Shell(settings, servers, app, name, group, role)
     app.claims = shell.positions
     app.announce = announce
+    app.alone = role.alone
     run = role.build(shell)
 
     async def process(stream: Any) -> None:
@@ -186,7 +193,7 @@ def create_app(
     return app
 
 
-def _faust_app(settings: Settings, servers: Servers, group: str, web_port: int | None) -> NornApp:
+def _faust_app(settings: Settings, servers: Servers, group: str, web_port: int | None, poll_events_max: int) -> NornApp:
     folder = settings.home / "faust" / group
     folder.mkdir(parents=True, exist_ok=True)
     return NornApp(
@@ -203,7 +210,7 @@ def _faust_app(settings: Settings, servers: Servers, group: str, web_port: int |
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=FETCH_BYTES_MAX,
-        broker_max_poll_records=POLL_EVENTS_MAX,
+        broker_max_poll_records=poll_events_max,
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_request_timeout=REQUEST_TIMEOUT_S,

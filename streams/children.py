@@ -82,7 +82,6 @@ class Child:
         order = {
             "command": command.arguments,
             "folder": os.getcwd(),
-            "environment": {**os.environ, **command.environment},
             "stop_signal": int(command.stop_signal),
             "grace_s": command.stop_within_s,
             "user": None,
@@ -97,6 +96,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=log,
+                # Inherited from the supervisor: its argument can be read by every user of the machine.
+                env={**os.environ, **command.environment},
                 # A terminal's Ctrl-C goes to the parent alone, which stops its children in order.
                 start_new_session=True,
             )

@@ -9,18 +9,42 @@ from typing import Any
 import typer
 
 from schemas import NornError
-from streams.commands import bench, demo, doctor, migrate, reconcile, topics, up, version, worker
+from streams.commands import (
+    approve,
+    bench,
+    bridge,
+    bridge_replay,
+    chaos,
+    decisions,
+    demo,
+    doctor,
+    migrate,
+    reconcile,
+    schedules,
+    topics,
+    up,
+    version,
+    worker,
+    world,
+)
 from streams.commands.output import FAILED, INTERRUPTED, errors
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "up": up.up,
     "worker": worker.worker,
+    "bridge": bridge.bridge,
+    "bridge-replay": bridge_replay.bridge_replay,
+    "world": world.world,
+    "decisions": decisions.decisions,
+    "approve": approve.approve,
     "topics": topics.topics,
     "migrate": migrate.migrate,
     "reconcile": reconcile.reconcile,
+    "schedules": schedules.schedules,
     "doctor": doctor.doctor,
     "bench": bench.bench,
+    "chaos": chaos.chaos,
     "version": version.version,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
@@ -17,7 +17,7 @@ from streams.database import CONNECT_TIMEOUT_S
 from streams.embedded import Servers
 from streams.groups import ANSWERING, FOLD, HISTORY
 from streams.reaching import reaching
-from streams.reconcile import Log, PartitionCount, Store
+from streams.reconcile import Account, Log, PartitionCount, Store
 from streams.scanning import SCAN_EVENTS_MAX, Extents, Place, Scanned, scan
 from streams.statements import statement
 
@@ -30,6 +30,8 @@ class Since:
 
     ends: Mapping[Place, int]
     duplicates: int = 0
+    #: What had been published from Postgres, by origin.
+    published: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,14 @@ class Counting:
 
     async def since(self) -> Since:
         """How the log stands now."""
-        extents, (rows, _, _) = await asyncio.gather(self._extents(), self._postgres())
+        extents, (rows, _, _), published = await asyncio.gather(self._extents(), self._postgres(), self._published())
         ends = {place: end for place, (_, end) in extents.items()}
-        return Since(ends, sum(row["duplicates"] for row in rows[FOLD]))
+        return Since(ends, sum(row["duplicates"] for row in rows[FOLD]), published)
+
+    async def accounts(self, since: Since) -> list[Account]:
+        """What has been published from Postgres since then, where its events are numbered."""
+        published = await self._published()
+        return [Account(origin, sent - since.published.get(origin, 0)) for origin, sent in published.items()]
 
     async def counts(self, since: Since | None = None) -> Counts:
         """Count everything everywhere."""
@@ -114,6 +121,15 @@ class Counting:
             finally:
                 await connection.close()
         return {(row["group_name"], (row["topic"], row["partition"])): row["next_offset"] for row in rows}, unpublished
+
+    async def _published(self) -> dict[str, int]:
+        with reaching("Postgres", self._servers.postgres):
+            connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
+            try:
+                rows = await connection.fetch(statement("count_published"))
+            finally:
+                await connection.close()
+        return {row["origin"]: row["sent"] for row in rows}
 
     async def _extents(self) -> Extents:
         with reaching("Kafka", self._servers.kafka):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from streams.embedded import Servers, ports
 from streams.live import WorkerLine
 from streams.reconcile import Account
 
-ROLES = ("fold", "history", "decide", "infer")
+ROLES = ("fold", "history", "decide", "infer", "policy")
 #: Whose web view a person is shown, and who measures latency.
 FOREMOST = "fold"
 
@@ -27,7 +27,7 @@ FOREMOST = "fold"
 #: so that one which comes too early does no harm, and used by nothing that a worker is made of.
 MEASURE_ANEW = signal.SIGURG
 
-#: A cold start of four workers on two busy cores takes 20 s, and a model is read from the disk beside them.
+#: A cold start of five workers on two busy cores takes 20 s, and a model is read from the disk beside them.
 READY_WITHIN_S = 120.0
 #: A worker answers in milliseconds, and while it computes, within a second.
 STATUS_TIMEOUT_S = 3.0
@@ -86,20 +86,27 @@ class Crew:
         """How often a worker was started again."""
         return sum(child.restarts for child in self._children.values())
 
-    def start(self) -> None:
-        """Start all workers side by side."""
+    def start(self, *, without: Collection[str] = ()) -> None:
+        """Start all workers side by side, but for those roles, which `start_role` starts later."""
         # Its own servers of this machine are never asked for through a proxy meant for the world outside.
         timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
         self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
-        self._keeping = {role: asyncio.create_task(child.keep()) for role, child in self._children.items()}
+        for role in self._children:
+            if role not in without:
+                self.start_role(role)
+
+    def start_role(self, role: str) -> None:
+        """Start one role's worker, and keep it alive."""
+        self._keeping[role] = asyncio.create_task(self._children[role].keep())
 
     async def ready(self) -> None:
         """Wait until every worker has taken its share of the log."""
-        lacking = list(self._children)
+        lacking = list(self._keeping)
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 while True:
-                    lacking = [role for role, said in (await self.look()).items() if not _is_ready(said)]
+                    statuses = await self.look()
+                    lacking = [role for role in self._keeping if not _is_ready(statuses[role])]
                     if not lacking:
                         return
                     await asyncio.sleep(LOOK_EVERY_S)

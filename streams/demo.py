@@ -26,6 +26,7 @@ from streams.preparing import prepare
 from streams.reaching import reaching
 from streams.reconcile import Account, Verdict, produced_events, reconcile
 from streams.statements import statement
+from streams.world_clock import held
 
 #: Twice a second is as live as a reader can follow.
 LOOK_EVERY_S = 0.5
@@ -123,7 +124,8 @@ class Demo:
                 self._say("what an earlier run left is still being folded: latencies include it")
             self._crew.signal(FOREMOST, MEASURE_ANEW)
             await self._play()
-            return await self._reckon(since)
+            async with held(self._servers.postgres):
+                return await self._reckon(since)
         finally:
             await self._game.stop()
             await self._crew.stop()
@@ -164,6 +166,7 @@ class Demo:
         self._say("counting")
         counts = await self._counting.counts(since)
         accounts = [Account(game["origin"], game["acknowledged"]), *self._crew.accounts()]
+        accounts += await self._counting.accounts(since)
         verdict = reconcile(counts.partitions, produced_events(counts.before, accounts, counts.by_origin))
         decisions, cost_usd_micros = await self._world()
         fold = statuses.get(FOREMOST, {})

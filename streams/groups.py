@@ -6,4 +6,5 @@ from __future__ import annotations
 FOLD, HISTORY = "norn-fold", "norn-history"
 
 #: Those that answer events with events; they take up what calls for an answer.
-ANSWERING = ("norn-decide", "norn-infer")
+DECIDE, INFER, POLICY = "norn-decide", "norn-infer", "norn-policy"
+ANSWERING = (DECIDE, INFER, POLICY)

@@ -76,7 +76,6 @@ class Metrics:
             "norn_stored_time_seconds", "When something was last stored.", ["role"], registry=registry
         )
         self._stored_at = self.stored_at.labels(role)
-        self.in_flight = Gauge("norn_in_flight", "Requests being answered.", ["role"], registry=registry).labels(role)
 
     def folded(self, taken: Taken, now_ms: int) -> None:
         """Count a poll that has been stored."""

@@ -7,7 +7,7 @@ nothing (the pattern of a fencing token; Kleppmann, "How to do distributed locki
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,8 @@ class Positions:
     def __init__(self, group: str, database: Database) -> None:
         self.group = group
         self.claim_number = 0
+        #: Called after each claim.
+        self.on_claim: list[Callable[[], None]] = []
         self._database = database
         self._positions: dict[TP, Position] = {}
 
@@ -100,7 +102,14 @@ class Positions:
             positions[TP(row["topic"], row["partition"])].dots.origins[row["origin"]] = origin
         self._positions = positions
         self.claim_number += 1
+        for tell in self.on_claim:
+            tell()
         return self.next_offsets
+
+    def release(self) -> None:
+        """Have no partitions any more: another worker was given them all."""
+        self._positions = {}
+        self.claim_number += 1
 
     async def advance(self, connection: Any, moves: list[Move]) -> bool:
         """Store the moves in the caller's transaction.
@@ -132,6 +141,16 @@ class Positions:
         elif remembered:
             await connection.executemany(_REMEMBER, remembered)
         return True
+
+    async def check(self, partitions: Iterable[TP]) -> None:
+        """Look whether these partitions are still ours. Raises Fenced when another worker has claimed one of them."""
+        wanted = sorted(partitions)
+        keys = [tp.topic for tp in wanted], [tp.partition for tp in wanted]
+        epochs = {tp: self._positions[tp].epoch for tp in wanted}
+        rows = await self._database.read(lambda connection: connection.fetch(_STANDING, self.group, *keys))
+        standing = {TP(row["topic"], row["partition"]): row["epoch"] for row in rows}
+        if lost := [f"{tp.topic}/{tp.partition}" for tp in wanted if standing.get(tp) != epochs[tp]]:
+            raise Fenced(f"{self.group}: {', '.join(lost)} was claimed by another worker; dropped and read again")
 
     async def hold(self, connection: Any, move: Move) -> None:
         """Lock the position a move starts from for the caller's transaction. Raises Fenced when it is not ours."""

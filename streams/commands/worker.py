@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from schemas import TIERS
 from streams.commands.output import errors, locate, settings
 
 
 def worker(
-    role: Annotated[str, typer.Argument(help="What it does: fold, history, decide or infer.", show_default=False)],
+    role: Annotated[
+        str, typer.Argument(help="What it does: fold, history, decide, infer or policy.", show_default=False)
+    ],
     web_port: Annotated[
         int | None,
         typer.Option(
@@ -21,21 +24,34 @@ def worker(
             show_default=False,
         ),
     ] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="infer only: a tier whose requests it answers, gold, silver or bronze; may be repeated. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run one worker of a role in this process until Ctrl-C. More workers of a role share its partitions."""
     from streams.crew import MEASURE_ANEW, ROLES, free_web_port
 
     if role not in ROLES:
         raise typer.BadParameter(f"{role!r} is none of {', '.join(ROLES)}", param_hint="ROLE")
+    if tier and role != "infer":
+        raise typer.BadParameter(f"only infer works by tiers, not {role}", param_hint="--tier")
+    if unknown := set(tier or ()) - set(TIERS):
+        raise typer.BadParameter(f"{unknown.pop()!r} is none of {', '.join(TIERS)}", param_hint="--tier")
     found = settings()
     servers = locate(found)
     port = free_web_port(found, web_port)
     # What a worker is made of takes seconds to import: not before it is known that there is anything to do.
     from streams import roles
     from streams.app import create_app
+    from streams.inferring import infer_role
     from streams.worker import run
 
-    app = create_app(found, servers, role, roles.ROLES[role], web_port=port, announce=True)
+    made = infer_role(tier) if tier else roles.ROLES[role]
+    app = create_app(found, servers, role, made, web_port=port, announce=True)
     signal.signal(MEASURE_ANEW, lambda *_: app.shell.metrics.latencies.clear())
     errors.print(f"{role}: web view at http://{found.web_host}:{port}/", highlight=False)
     run(app, found.log_level)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from faust.types import TP
@@ -47,6 +47,8 @@ class Answering:
         self._database = database
         self._metrics = metrics
         self._regain = regain
+        #: Called at once when a claim turns out to be lost, before it is regained.
+        self.on_fenced: list[Callable[[], None]] = []
 
     def take(self, poll: Poll) -> tuple[list[Event], list[Move], list[DeadLetter]]:
         """A poll's events that were not taken up before, the moves over them, and what is not an event."""
@@ -100,6 +102,8 @@ class Answering:
         except Fenced as fenced:
             log.warning("%s", fenced)
             self._metrics.fenced.inc()
+            for tell in self.on_fenced:
+                tell()
             await self._regain(claim_number)
             return
         self._positions.stored(moves, claim_number)

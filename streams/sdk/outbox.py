@@ -55,14 +55,15 @@ class Counters:
 
 
 class Lane:
-    """One partition as this producer writes it: its last dot, and the events that wait to be sent."""
+    """One partition as this producer writes it: its last dot, how many are acknowledged, and those that wait."""
 
-    __slots__ = ("partition", "sequence", "topic", "waiting")
+    __slots__ = ("acknowledged", "partition", "sequence", "topic", "waiting")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
         self.sequence = 0
+        self.acknowledged = 0
         self.waiting: list[tuple[bytes, bytes]] = []
 
 
@@ -81,6 +82,8 @@ class Outbox:
         self._events = 0
         self._bytes = 0
         self._spilled = 0
+        #: Of those on disk, how many an earlier process left there: they are sent before any of this one's.
+        self._earlier = 0
         self._refused = 0
         self._refusal: NornError | None = None
         self._closed = False
@@ -142,6 +145,7 @@ class Outbox:
 
     def sent(self, batch: Batch) -> None:
         """The broker has acknowledged a batch that was in memory."""
+        self.lanes[batch.topic][batch.partition].acknowledged += len(batch.events)
         self._move(batch, events=-len(batch.events), size_bytes=-batch.size_bytes, sent=len(batch.events))
 
     def spilled(self, batch: Batch) -> None:
@@ -150,12 +154,17 @@ class Outbox:
 
     def replayed(self, batch: Batch) -> None:
         """The broker has acknowledged a batch that was on disk."""
+        if self._earlier:
+            self._earlier -= len(batch.events)
+        else:
+            self.lanes[batch.topic][batch.partition].acknowledged += len(batch.events)
         self._move(batch, spilled=-len(batch.events), sent=len(batch.events))
 
     def found(self, events: int) -> None:
         """An earlier process has left events on disk."""
         with self._lock:
             self._spilled += events
+            self._earlier += events
 
     def _move(self, batch: Batch, events: int = 0, size_bytes: int = 0, spilled: int = 0, sent: int = 0) -> None:
         with self._lock:
@@ -182,11 +191,20 @@ class Outbox:
             self._refusal = EventRefused("this producer is closed: make another")
             self._closed = True
 
-    def wait_empty(self, timeout_s: float) -> int:
-        """Wait until every accepted event is acknowledged, at most `timeout_s`; returns how many are not."""
+    def wait_acknowledged(self, timeout_s: float) -> int:
+        """Wait until every event accepted before now is acknowledged, at most `timeout_s`; returns how many are not.
+
+        Those accepted meanwhile are not waited for, or whoever never stops publishing would wait for ever.
+        """
         with self._lock:
-            self._settled.wait_for(lambda: not self._events + self._spilled, timeout_s)
-            return self._events + self._spilled
+            every = (lane for lanes in self.lanes.values() for lane in lanes)
+            behind = [(lane, lane.sequence) for lane in every if lane.acknowledged < lane.sequence]
+
+            def lacking() -> int:
+                return self._earlier + sum(max(0, sequence - lane.acknowledged) for lane, sequence in behind)
+
+            self._settled.wait_for(lambda: not lacking(), timeout_s)
+            return lacking()
 
     @property
     def counters(self) -> Counters:

@@ -152,8 +152,11 @@ class Producer:
         self._outbox.observe(stamp)
 
     def flush(self, timeout_s: float = _CLOSE_S) -> int:
-        """Wait until all is acknowledged, at most `timeout_s`; returns how many are not, on disk or in memory."""
-        return self._outbox.wait_empty(timeout_s)
+        """Wait until all that was published before now is acknowledged, at most `timeout_s`.
+
+        Returns how many events are not, on disk or in memory.
+        """
+        return self._outbox.wait_acknowledged(timeout_s)
 
     @property
     def counters(self) -> Counters:
@@ -176,7 +179,7 @@ class Producer:
             self._closed = True
             atexit.unregister(self.close)
             self._outbox.close()
-            self._outbox.wait_empty(timeout_s)
+            self._outbox.wait_acknowledged(timeout_s)
             if not self._sender.stop(_STOP_S):
                 _log.error("the sending thread has not ended: %d events may be lost", self._outbox.events)
         return self._outbox.counters.spilled

@@ -1,1 +1,1 @@
-select count(*) from dead_letters where not published
+select (select count(*) from dead_letters where not published) + (select count(*) from publications)

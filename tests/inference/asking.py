@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from google.protobuf.message import Message
 
 from inference.agent import Agent, Answer, Content, Context
 from inference.agents import AGENTS
+from inference.batching import Batches
+from inference.cache import Cache
+from inference.engines import Engine
 from inference.prompts import Turn, as_data, conversation, data
 from inference.requests import requests_for
-from schemas import DecisionRequested, DepthReached, Event, PlayerDied, PlayerSaid, event_id, fact_name
+from inference.router import Router
+from inference.worker import Worker
+from schemas import TIERS, DecisionRequested, DepthReached, Event, PlayerDied, PlayerSaid, event_id, fact_name
 from schemas.stamps import pack
 
 NOW_MS = 1_800_000_000_000
@@ -44,7 +51,25 @@ guard = Agent(
     cost_cap_usd_micros=1_000,
     max_tokens=40,
 )
-ALL = {**AGENTS, "guard": guard}
+ALL = {"chronicler": AGENTS["chronicler"], "guard": guard}
+
+
+def worker(
+    engine: Engine | None,
+    clock: Callable[[], int] = now_ms,
+    *,
+    agents: Mapping[str, Agent] = ALL,
+    tiers: Iterable[str] = TIERS,
+    **others: Any,
+) -> Worker:
+    """A worker in which one engine serves every tier."""
+    parts = {"router": Router(Cache(None, now_ms=clock)), "batches": Batches(now_ms=clock), **others}
+    return Worker(agents, dict.fromkeys(tiers, engine), now_ms=clock, **parts)
+
+
+async def answer_all(inference: Worker, events: Iterable[Event]) -> list[list[Message]]:
+    """The facts of each event, all asked at once."""
+    return await asyncio.gather(*map(inference.answer, events))
 
 
 def happened(fact: Message, *, subject: str = "astrid", at_ms: int = NOW_MS, number: int = 1) -> Event:

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from inference.budget import (
+    CALLS_MAX,
     CAPS,
+    HELD_MAX_MS,
     LAPSE_GRACE_MS,
     SETTLED_KEPT_MS,
+    USD_MICROS_MAX,
     Amount,
     Budget,
     Cap,
@@ -215,6 +219,31 @@ def test_what_a_dead_worker_had_reserved_lapses_to_what_it_has_spent() -> None:
     budget, [fact] = passed(budget, NOW_MS + 60_000 + LAPSE_GRACE_MS)
     assert (fact.usd_micros, fact.reason) == (30, "lapsed")
     assert spent(budget) == Amount(1, 30)
+
+
+def test_an_asker_whose_clock_is_wrong_holds_its_reservation_no_longer_than_anybody_may() -> None:
+    budget, reserved = ask(Budget(), SMALL, asking("a", until_ms=NOW_MS + 1_000 * HOUR_MS), NOW_MS)
+    assert isinstance(reserved, BudgetReserved)
+    assert reserved.until_ms == NOW_MS + HELD_MAX_MS
+    _, [fact] = passed(budget, NOW_MS + HELD_MAX_MS + LAPSE_GRACE_MS)
+    assert fact.reason == "lapsed"
+
+
+def test_sums_stop_at_what_a_fact_can_hold_so_that_no_sample_can_stop_the_budget() -> None:
+    most = CostSampled(agent="karma", tier="gold", ask_id="a", calls=CALLS_MAX, cost_usd_micros=USD_MICROS_MAX)
+    budget, _ = ask(Budget(), (), asking("a"), NOW_MS)
+    budget = sampled(sampled(budget, most, NOW_MS), most, NOW_MS)
+    budget, [fact] = passed(budget, NOW_MS + 60_000 + LAPSE_GRACE_MS)
+    assert (fact.calls, fact.usd_micros) == (CALLS_MAX, USD_MICROS_MAX)
+    _, verdict = ask(budget, CAPS, asking("b"), NOW_MS)
+    assert isinstance(verdict, BudgetRefused)
+
+
+def test_a_cap_whose_limit_is_misspelt_is_an_error_and_not_a_cap_without_limit() -> None:
+    caps = TypeAdapter(tuple[Cap, ...])
+    assert caps.validate_json('[{"scope":"total","period":"hour","calls":5}]') == (Cap("total", "hour", calls=5),)
+    with pytest.raises(ValidationError, match="usd_micro"):
+        caps.validate_json('[{"scope":"total","period":"hour","usd_micro":5}]')
 
 
 def test_what_is_too_old_to_matter_is_forgotten() -> None:

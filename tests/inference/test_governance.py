@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from inference.governance import judge
+from inference.attempt import Question
+from inference.governance import ABOUT_BYTES_MAX, about, gated, judge, stake
 from schemas import DecisionEffective, DecisionProposed, DecisionRejected
 from tests.inference.asking import ALL, LINE, request
 
@@ -20,10 +24,51 @@ def proposal(**changes: str) -> DecisionProposed:
 
 def test_a_proposal_that_validates_takes_effect() -> None:
     proposed = proposal()
-    effective = DecisionEffective(
-        decision_id=proposed.decision_id, agent="chronicler", action="chronicle", content=LINE
+    fields = {"decision_id": proposed.decision_id, "agent": "chronicler", "action": "chronicle", "content": LINE}
+    assert judge(proposed, ALL) == DecisionEffective(**fields)
+    assert judge(proposed, ALL, request()) == DecisionEffective(
+        **fields, impact="low", about=about(ALL["chronicler"], question().context)
     )
-    assert judge(proposed, ALL) == judge(proposed, ALL, request()) == effective
+
+
+def question(**changes: Any) -> Question:
+    found = Question.of(request(**changes), ALL)
+    assert isinstance(found, Question)
+    return found
+
+
+def test_what_is_at_stake_is_the_most_that_anybody_says() -> None:
+    assert stake(question()) == "low"
+    assert stake(question(impact="medium"), proposal(impact="low")) == "medium"
+    assert stake(question(impact="medium"), proposal(impact="critical")) == "critical"
+    assert stake(question(impact="whatever"), proposal(impact="HIGH")) == "low"
+    own = replace(question(), agent=replace(ALL["chronicler"], impact=lambda context: "high"))
+    assert stake(own) == "high"
+    unsure = replace(question(), agent=replace(ALL["chronicler"], impact=lambda context: context["nothing"]))
+    assert stake(unsure) == "high"
+
+
+def test_a_person_agrees_to_what_is_at_stake_and_to_what_asks_for_it() -> None:
+    assert not gated(question(impact="medium"), proposal())
+    assert gated(question(impact="high"), proposal())
+    asking = proposal()
+    asking.requires_approval = True
+    assert gated(question(), asking)
+
+
+def test_a_game_is_told_the_fields_that_the_agent_names_as_far_as_they_fit() -> None:
+    agent = replace(ALL["guard"], tells=("who", "long", "where", "missing"))
+    assert about(agent, {"who": "Sif", "where": "Sokoban 2", "long": "x" * ABOUT_BYTES_MAX, "secret": 1}) == (
+        '{"where":"Sokoban 2","who":"Sif"}'
+    )
+    assert about(ALL["guard"], {"heard": "Open!"}) == ""
+
+
+def test_content_that_chooses_another_action_than_the_proposal_is_rejected() -> None:
+    torn = DecisionProposed(decision_id="d", agent="guard", action="greet", content='{"action":"ignore","why":"No."}')
+    rejected = judge(torn, ALL)
+    assert isinstance(rejected, DecisionRejected)
+    assert rejected.reason.startswith("other_action")
 
 
 @pytest.mark.parametrize(

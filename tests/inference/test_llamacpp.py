@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -17,9 +18,8 @@ from inference import AGENTS
 from inference.engines import EngineBusy, EngineRefused, LlamaCpp, choose_engine, llamacpp
 from inference.prompts import Prompt, conversation
 from inference.validation import read
-from inference.worker import Worker
 from schemas import CostSampled, DecisionProposed
-from tests.inference.asking import asked, context_of, death, descent
+from tests.inference.asking import answer_all, asked, context_of, death, descent, worker
 
 MB = 1_000_000
 
@@ -64,9 +64,9 @@ async def test_heroes_are_chronicled_by_the_model_and_each_attempt_is_paid_for(e
     for request in requests:
         request.decision_requested.deadline_ms = time.time_ns() // MB + 120_000
         request.decision_requested.cost_cap_usd_micros = 100_000
-    worker = Worker(AGENTS, engine, now_ms=lambda: time.time_ns() // MB)
-    await worker.start()
-    facts = [fact for _, answer in await worker.answer_all(requests) for fact in answer]
+    inference = worker(engine, lambda: time.time_ns() // MB)
+    await inference.start()
+    facts = [fact for answer in await answer_all(inference, requests) for fact in answer]
     proposed = [fact for fact in facts if isinstance(fact, DecisionProposed)]
     costs = [fact for fact in facts if isinstance(fact, CostSampled)]
     assert len(proposed) == len(costs) == len(requests)
@@ -86,6 +86,15 @@ async def test_the_model_is_held_to_the_schema_whatever_it_is_told(engine: Llama
 async def test_a_schema_that_cannot_be_enforced_is_refused_and_not_left_out(engine: LlamaCpp) -> None:
     with pytest.raises(EngineRefused, match="hold the model to the schema"):
         await engine.complete(prompt("Say hi.", schema={"type": "nonsense"}))
+
+
+async def test_a_prompt_says_how_freely_it_is_drawn(engine: LlamaCpp) -> None:
+    async def drawn(temperature: float) -> set[str]:
+        asked = [replace(prompt("Name an animal."), seed=seed, temperature=temperature) for seed in range(4)]
+        return {(await engine.complete(one)).text for one in asked}
+
+    assert len(await drawn(0.0)) == 1
+    assert len(await drawn(5.0)) > 1
 
 
 async def test_an_answer_that_breaks_off_says_so(engine: LlamaCpp) -> None:

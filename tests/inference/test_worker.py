@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import pytest
-from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +13,12 @@ from inference.engines import Completion, Engine, EngineBusy, EngineRefused, Scr
 from inference.engines.scripted import Reply
 from inference.governance import judge
 from inference.prices import UnknownPrice
-from inference.worker import REASON_MAX, RECENT_MAX, Worker
+from inference.proposing import REASON_MAX
+from inference.purse import Reservation
+from inference.validation import Refused
 from schemas import (
+    TIERS,
+    AnswerFoundUnsafe,
     CostSampled,
     DecisionEffective,
     DecisionExpired,
@@ -25,18 +27,29 @@ from schemas import (
     Event,
     PlayerSaid,
 )
-from tests.inference.asking import ALL, LINE, NOW_MS, asked, death, descent, happened, names, now_ms, request
+from tests.inference.asking import (
+    ALL,
+    LINE,
+    NOW_MS,
+    answer_all,
+    asked,
+    death,
+    descent,
+    happened,
+    names,
+    request,
+    worker,
+)
 from tests.strategies import ANY_TEXTS
 
+DEFAULT = '{"line":"A hero passed this way."}'
+RECENT_MAX = 50
 BARE = '{"line":"Astrid fell to a jackal on the 3rd level of the Dungeons of Doom."}'
 
 
-def worker(engine: Engine | None, clock: Callable[[], int] = now_ms) -> Worker:
-    return Worker(ALL, engine, now_ms=clock)
-
-
 async def answered(engine: Engine | None, event: Event | None = None) -> tuple[DecisionProposed, CostSampled | None]:
-    proposed, *costs = await worker(engine).answer(event or asked(death()))
+    facts = await worker(engine).answer(event or asked(death()))
+    proposed, *costs = (fact for fact in facts if not isinstance(fact, AnswerFoundUnsafe))
     assert isinstance(proposed, DecisionProposed)
     assert len(costs) <= 1
     for cost in costs:
@@ -58,6 +71,10 @@ async def test_a_good_answer_becomes_a_proposal_and_its_cost() -> None:
         model="deepseek-chat",
         route="full",
         prompt_hash=engine.asked[0].digest(),
+        impact="low",
+        complexity=0.5,
+        batch_size=1,
+        why='{"complexity":0.5,"full_min":0.8}',
     )
     assert cost == CostSampled(
         source="ai_inference",
@@ -68,6 +85,8 @@ async def test_a_good_answer_becomes_a_proposal_and_its_cost() -> None:
         completion_tokens=33,
         duration_ms=700,
         cost_usd_micros=42,
+        tier="silver",
+        calls=1,
     )
 
 
@@ -125,20 +144,20 @@ async def test_who_waits_for_a_slot_until_time_is_up_is_answered_without_the_eng
     engine = Scripted([LINE], slots=1, wait=asyncio.Event())
     first, second = (asked(death(number=number)) for number in (1, 2))
     first.decision_requested.deadline_ms, second.decision_requested.deadline_ms = NOW_MS + 200, NOW_MS + 201
-    done = dict(_by_decision(await worker(engine).answer_all([second, first])))
-    facts = done[second.decision_requested.decision_id]
+    _, facts = await answer_all(worker(engine), [first, second])
     assert len(engine.asked) == 1
     assert names(facts) == ["decision_proposed"]
     assert isinstance(facts[0], DecisionProposed)
     assert facts[0].fallback_reason.startswith("timeout: no free slot")
 
 
-async def test_a_request_past_its_deadline_expires_and_never_reaches_the_engine() -> None:
+async def test_a_request_past_its_deadline_gets_its_default_and_never_reaches_the_engine() -> None:
     engine, event = Scripted([LINE]), asked(death(at_ms=NOW_MS - 10_000))
     wanted = event.decision_requested
-    assert await worker(engine).answer(event) == [
-        DecisionExpired(decision_id=wanted.decision_id, agent="chronicler", deadline_ms=NOW_MS)
-    ]
+    expired, proposed = await worker(engine).answer(event)
+    assert expired == DecisionExpired(decision_id=wanted.decision_id, agent="chronicler", deadline_ms=NOW_MS)
+    assert isinstance(proposed, DecisionProposed)
+    assert (proposed.content, proposed.route, proposed.fallback_reason) == (DEFAULT, "rule", "expired")
     assert engine.asked == []
 
 
@@ -149,13 +168,13 @@ async def test_what_might_cost_more_than_its_cap_never_reaches_the_engine() -> N
     assert proposed.fallback_reason.startswith("cost_cap")
 
 
-@pytest.mark.parametrize("context", ["", "[]", "{}", "garbage", '{"hero":3}', '{"hero":"a","zone":"b","depth":"x"}'])
+@pytest.mark.parametrize("context", ["", "[]", "{}", "garbage", '{"heard":3}', '{"heard":null}'])
 async def test_a_context_that_no_agent_wrote_gets_the_default(context: str) -> None:
-    engine, wanted = Scripted([LINE]), request()
-    wanted.context = context
-    proposed, cost = await answered(engine, happened(wanted))
+    engine, event = Scripted([]), asked(happened(PlayerSaid(text="Open!")))
+    event.decision_requested.context = context
+    proposed, cost = await answered(engine, event)
     assert (engine.asked, cost) == ([], None)
-    assert proposed.content == '{"line":"A hero passed this way."}'
+    assert proposed.action == "ignore"
     assert proposed.fallback_reason.startswith("unknown_context")
 
 
@@ -181,67 +200,94 @@ async def test_long_reasons_are_cut() -> None:
 async def test_a_decision_is_handed_out_once() -> None:
     engine = Scripted([LINE, LINE])
     inference, event = worker(engine), asked(death())
-    first = await inference.answer_all([event, event])
-    again = await inference.answer_all([event])
-    assert sorted(len(facts) for _, facts in first) == [0, 2]
-    assert again == [(event, [])]
+    first = await answer_all(inference, [event, event])
+    assert [len(facts) for facts in first] == [2, 0]
+    assert await inference.answer(event) == []
     assert len(engine.asked) == 1
     assert inference.counters.repeated == 2
 
 
-async def test_a_batch_that_was_cancelled_is_answered_when_it_comes_again() -> None:
+async def test_a_request_that_was_cancelled_is_answered_when_it_comes_again() -> None:
     never = asyncio.Event()
     engine = Scripted(lambda prompt: LINE, wait=never)
     inference, event = worker(engine), asked(death())
-    batch = asyncio.create_task(inference.answer_all([event]))
+    task = asyncio.create_task(inference.answer(event))
     while not engine.asked:
         await asyncio.sleep(0)
-    batch.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await batch
+        await task
     assert engine.aborted == 1
     never.set()
-    assert [names(facts) for _, facts in await inference.answer_all([event])] == [["decision_proposed", "cost_sampled"]]
+    assert names(await inference.answer(event)) == ["decision_proposed", "cost_sampled"]
 
 
-async def test_answers_come_as_they_are_ready_and_the_earliest_deadline_is_begun_first() -> None:
-    engine = Scripted(lambda prompt: LINE, slots=1)
-    late, soon = asked(death(number=1)), asked(death(number=2))
-    soon.decision_requested.deadline_ms -= 1_000
-    order = [event async for event, _ in worker(engine).answers([late, soon])]
-    assert order == [soon, late]
-
-
-async def test_whoever_stops_taking_answers_stops_the_engine() -> None:
-    engine, stray = Scripted([LINE], wait=asyncio.Event()), descent()
-    answers = worker(engine).answers([asked(death()), stray])
-    assert await anext(answers) == (stray, [])
+async def test_gold_goes_before_silver_before_bronze_and_then_the_earliest_deadline() -> None:
+    go = asyncio.Event()
+    engine = Scripted(lambda prompt: LINE, slots=1, wait=go)
+    inference = worker(engine)
+    wanted = [
+        ("bronze", 1_000),
+        ("silver", 2_000),
+        ("silver", 1_000),
+        ("gold", 3_000),
+        ("bronze", 500),
+        ("gold", 9_000),
+    ]
+    blocking = asyncio.create_task(inference.answer(asked(death(hero="first"))))
     while not engine.asked:
         await asyncio.sleep(0)
-    await answers.aclose()
-    assert engine.aborted == 1
+    order: list[tuple[str, int]] = []
+
+    async def answer(tier: str, left_ms: int) -> None:
+        event = asked(death(hero=f"{tier}-{left_ms}", number=left_ms + TIERS.index(tier)))
+        event.decision_requested.tier, event.decision_requested.deadline_ms = tier, NOW_MS + left_ms
+        await inference.answer(event)
+        order.append((tier, left_ms))
+
+    tasks = [asyncio.create_task(answer(*one)) for one in wanted]
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(blocking, *tasks)
+    assert order == sorted(wanted, key=lambda one: (TIERS.index(one[0]), one[1]))
+
+
+async def test_what_is_slow_holds_up_nobody_who_needs_no_slot() -> None:
+    engine = Scripted([LINE], slots=1, wait=asyncio.Event())
+    inference = worker(engine)
+    slow = asyncio.create_task(inference.answer(asked(death())))
+    while not engine.asked:
+        await asyncio.sleep(0)
+    late = asked(death(number=2, at_ms=NOW_MS - 60_000))
+    assert names(await inference.answer(late)) == ["decision_expired", "decision_proposed"]
+    assert not slow.done()
+    slow.cancel()
 
 
 async def test_an_event_that_is_no_request_leads_to_nothing() -> None:
-    event = descent()
-    assert await worker(None).answer_all([event]) == [(event, [])]
+    assert await worker(None).answer(descent()) == []
 
 
-async def test_only_so_many_decisions_are_remembered() -> None:
+async def test_only_so_many_decisions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.worker.RECENT_MAX", RECENT_MAX)
     inference = worker(None)
-    await inference.answer_all(happened(request(decision_id=str(number))) for number in range(RECENT_MAX + 1))
-    [(_, oldest)] = await inference.answer_all([happened(request(decision_id="0"))])
-    [(_, newest)] = await inference.answer_all([happened(request(decision_id=str(RECENT_MAX)))])
-    assert (names(oldest), newest) == (["decision_proposed"], [])
+    for number in range(RECENT_MAX + 1):
+        await inference.answer(happened(request(decision_id=str(number))))
+    assert names(await inference.answer(happened(request(decision_id="0")))) == ["decision_proposed"]
+    assert await inference.answer(happened(request(decision_id=str(RECENT_MAX)))) == []
 
 
 async def test_a_worker_counts_what_it_did() -> None:
     inference = worker(Scripted([LINE, "garbage"]))
-    late = asked(death(number=3, at_ms=NOW_MS - 60_000))
-    await inference.answer_all([asked(death(number=1)), asked(death(number=2)), late])
-    assert inference.counters.routes == {"full": 1, "rule": 1}
-    assert inference.counters.fallbacks == {"malformed": 1}
-    assert inference.counters.expired == 1
+    events = [asked(death()), asked(death(hero="bo", number=2)), asked(death(number=3, at_ms=NOW_MS - 60_000))]
+    for event in events:
+        await inference.answer(event)
+    counters = inference.counters
+    assert counters.routes == {"full": 1, "rule": 2}
+    assert counters.decisions["chronicler", "silver", "full"] == 1
+    assert counters.fallbacks == {"malformed": 1, "expired": 1}
+    assert counters.unsafe == {"malformed": 1}
+    assert (counters.expired, counters.saved_calls, counters.calls) == (1, 0, {("scripted", "silver"): 2})
 
 
 def test_an_engine_whose_model_has_no_price_is_refused_at_once() -> None:
@@ -267,22 +313,36 @@ def test_every_request_is_answered_exactly_once_and_every_use_of_the_engine_is_p
 ) -> None:
     engine = Scripted(lambda prompt: data.draw(REPLIES))
     given_engine = engine if data.draw(st.booleans()) else None
-    done = asyncio.run(worker(given_engine).answer_all([happened(one) for one in wanted]))
-    answers = dict(_by_decision(done))
-    assert set(answers) == {one.decision_id for one in wanted}
-    for one in wanted:
-        first, *costs = names(answers[one.decision_id])
+    purse = Purses()
+    done = asyncio.run(answer_all(worker(given_engine, purse=purse), [happened(one) for one in wanted]))
+    for one, facts in zip(wanted, done, strict=True):
+        kinds = [name for name in names(facts) if name not in ("cost_sampled", "answer_found_unsafe")]
         late, known = one.deadline_ms <= NOW_MS, one.agent in ALL
-        assert first == ("decision_expired" if late else "decision_proposed" if known else "decision_rejected")
-        assert costs in ([], ["cost_sampled"])
-        for fact in answers[one.decision_id]:
+        first = ["decision_expired"] if late else []
+        assert kinds == ([*first, "decision_proposed"] if known else ["decision_rejected"])
+        for fact in facts:
             assert fact.decision_id == one.decision_id  # type: ignore[attr-defined]
-    assert len(engine.asked) == sum(len(facts) - 1 for facts in answers.values())
+    paid = [fact for facts in done for fact in facts if isinstance(fact, CostSampled)]
+    assert len(engine.asked) == len(paid)
+    assert purse.settled == {cost.ask_id: cost.cost_usd_micros for cost in paid}
+
+
+class Purses:
+    """A purse that keeps what was settled."""
+
+    def __init__(self) -> None:
+        self.settled: dict[str, int] = {}
+        self._number = 0
+
+    async def take(self, agent: str, tier: str, worst_usd_micros: int, *, within_ms: int) -> Reservation | Refused:
+        self._number += 1
+        return Reservation(str(self._number), worst_usd_micros)
+
+    def settle(self, reservation: Reservation, spent_usd_micros: int, calls: int) -> None:
+        assert reservation.ask_id not in self.settled
+        assert spent_usd_micros <= reservation.usd_micros
+        self.settled[reservation.ask_id] = spent_usd_micros
 
 
 def _machine_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _by_decision(done: list[tuple[Event, list[Message]]]) -> list[tuple[str, list[Message]]]:
-    return [(event.decision_requested.decision_id, facts) for event, facts in done]

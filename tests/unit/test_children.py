@@ -100,3 +100,12 @@ time.sleep(600)
         assert psutil.pid_exists(pid)
         parent.kill()
     await until(lambda: not psutil.pid_exists(pid), "the child went with its parent")
+
+
+async def test_a_child_has_the_environment_it_was_given_beside_its_parents(tmp_path: Path) -> None:
+    output = tmp_path / "child.out"
+    code = "import os; print(os.environ['NORN_TOLD'], 'PATH' in os.environ, flush=True)"
+    child = Child(python(code, tmp_path, output=output, environment={"NORN_TOLD": "yes"}))
+    child.start()
+    assert await child.ended() == 0
+    assert output.read_text().split() == ["yes", "True"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from streams import cli, doctor
-from streams.commands.demo import _alone
+from streams.commands.demo import alone
 from streams.config import Settings
 from streams.crew import PortTaken, free_web_port
 
@@ -128,7 +128,7 @@ def test_the_demo_says_how_to_install_its_game(norn: Norn, monkeypatch: pytest.M
 
 
 def test_a_second_demo_on_a_home_says_who_plays_the_first(norn: Norn, tmp_path: Path) -> None:
-    with _alone(tmp_path):
+    with alone(tmp_path):
         code, _, err = norn("demo", "--seconds", "1", "--json")
     assert code == 3
     assert f"process {os.getpid()}" in err
@@ -138,8 +138,8 @@ def test_a_second_demo_on_a_home_says_who_plays_the_first(norn: Norn, tmp_path: 
 def test_a_home_is_free_again_after_its_demo_was_killed(tmp_path: Path) -> None:
     code = f"""
 import pathlib, time
-from streams.commands.demo import _alone
-with _alone(pathlib.Path({str(tmp_path)!r})):
+from streams.commands.demo import alone
+with alone(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -147,7 +147,7 @@ with _alone(pathlib.Path({str(tmp_path)!r})):
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         holder.kill()
-    with _alone(tmp_path):
+    with alone(tmp_path):
         assert (tmp_path / "run" / "demo.lock").read_text() == str(os.getpid())
 
 

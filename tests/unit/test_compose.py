@@ -18,7 +18,7 @@ from streams.embedded import jars
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.kafka.yml"
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
-WORKERS = ("fold", "history", "decide", "infer")
+WORKERS = ("fold", "history", "decide", "infer", "policy")
 
 #: What a service of this file may say; a misspelt key is otherwise found only by a Docker engine.
 SERVICE_KEYS = {

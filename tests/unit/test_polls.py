@@ -20,6 +20,9 @@ class Claimed:
     async def claim(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         return {}
 
+    def release(self) -> None:
+        self.claim_number += 1
+
 
 async def together(batches: list[Batch], claims: Claimed) -> list[Poll]:
     async def stream() -> AsyncIterator[Batch]:

@@ -296,7 +296,9 @@ class ConsensusReached(_message.Message):
     agent: _builtins.str
     action: _builtins.str
     confidence: _builtins.float
-    """The winner's share of the weight of all valid votes, 0 to 1."""
+    """The winner's share of the weight of all valid votes, 0 to 1; after an early exit those still out count against it,
+    so it is at least this.
+    """
     impact: _builtins.str
     valid_votes: _builtins.int
     early_exit: _builtins.bool

@@ -1,0 +1,142 @@
+"""Storyline: every 14 days the story of a new arc, from what the players, the powers and the world's karma came to.
+
+It chooses what `inference/arc.py` makes the chapters of, and writes the title and the first sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, WithJsonSchema
+
+from inference.agent import Agent, Answer, Content, Context
+from inference.arc import THEMES, plan
+from inference.lots import one_of
+from inference.reading import asked, choice, crowd, decided, due, number, text, toll, wealth
+from schemas import Event, ScheduleDue
+
+NONE = "none"
+Foe = Literal["the Ashen King", "the Mother of Rats", "the Hollow Choir", "the Drowned Duke", "the Iron Abbess"]
+Tone = Literal["grim", "hopeful", "wry"]
+TITLE = r"^The [A-Z][a-z]{2,12}( of| and| in)?( the)? [A-Z][a-z]{2,12}$"
+DEEDS = ("wants", "guards", "seeks", "sells", "hides", "hunts", "calls")
+# A sentence of few words that begins with the antagonist: held to less a small model runs on and never ends.
+HOOK = rf"^The ({'|'.join(foe[4:] for foe in get_args(Foe))}) ({'|'.join(DEEDS)})( [a-z]{{2,12}}){{2,7}}\.$"
+SYSTEM = (
+    "Begin a story for the players of a dungeon game: choose theme, antagonist and tone, write a title and a sentence."
+)
+SOLVED = (
+    (
+        {"deaths": "many", "leads": "dead", "karma": "wronged", "trend": "dying", "event": "eclipse"},
+        {
+            "action": "awakening",
+            "antagonist": "the Hollow Choir",
+            "tone": "grim",
+            "title": "The Song of Ashes",
+            "hook": "The Hollow Choir calls the dead from every grave.",
+        },
+    ),
+    (
+        {"deaths": "none", "leads": "delvers", "karma": "even", "trend": "gathering", "event": "market"},
+        {
+            "action": "treasure",
+            "antagonist": "the Drowned Duke",
+            "tone": "hopeful",
+            "title": "The Crown of Tides",
+            "hook": "The Drowned Duke wants his crown back.",
+        },
+    ),
+    (
+        {"deaths": "some", "leads": "miners", "karma": "guilty", "trend": "wandering", "event": "skirmish"},
+        {
+            "action": "betrayal",
+            "antagonist": "the Iron Abbess",
+            "tone": "wry",
+            "title": "The Price of Salt",
+            "hook": "The Iron Abbess sells the friends of heroes.",
+        },
+    ),
+)
+
+
+class Story(Content):
+    """An arc's story: its theme is the action."""
+
+    action: str
+    antagonist: Foe
+    tone: Tone
+    title: Annotated[str, Field(min_length=1, max_length=60), WithJsonSchema({"type": "string", "pattern": TITLE})]
+    hook: Annotated[str, Field(min_length=1, max_length=200), WithJsonSchema({"type": "string", "pattern": HOOK})]
+
+
+def _asks(event: Event) -> Context | None:
+    told = due(event, "arc")
+    if told is None:
+        return None
+    karma, gains = decided(told, "karma"), decided(told, "faction")
+    owed = karma.get("raise", 0) - karma.get("lower", 0)
+    return {
+        **{key: told[key] for key in ("day", "players", "deaths", "deepest")},
+        "leads": _most({power: times for power, times in gains.items() if power.endswith("_gain")}).removesuffix(
+            "_gain"
+        ),
+        "karma": "wronged" if owed > 0 else "guilty" if owed < 0 else "even",
+        "trend": _trend(told),
+        "event": _most(decided(told, "world_event")),
+        "last": _most(decided(told, "storyline")),
+    }
+
+
+def _most(times: dict[str, int]) -> str:
+    return max(times, key=times.__getitem__) if times else NONE
+
+
+def _trend(told: Context) -> str:
+    if toll(told) == "many":
+        return "dying"
+    players = max(1, number(told, "players"))
+    is_deep, talks = number(told, "deepest") > 8, number(told, "said") > 10 * players
+    return "delving" if is_deep else "talking" if talks else "gathering" if wealth(told) == "plenty" else "wandering"
+
+
+def _told(context: Context) -> Context:
+    told = {key: text(context, key, default=NONE) for key in ("leads", "karma", "trend", "event", "last")}
+    return {"deaths": toll(context), "players": crowd(context), **told}
+
+
+def _legal(context: Context) -> tuple[str, ...]:
+    return tuple(theme for theme in THEMES if theme != context.get("last"))
+
+
+def _rules(context: Context) -> Answer:
+    wanted = {"dead": "awakening", "delvers": "treasure", "miners": "betrayal"}.get(text(context, "leads"), THEMES[0])
+    legal, day = _legal(context), number(context, "day")
+    theme, foe = choice({"": wanted}, "", legal), one_of(get_args(Foe), "antagonist", day)
+    arc = plan({"action": theme, "antagonist": foe}, 0, 0)
+    tone: Tone = "grim" if toll(context) == "many" else "hopeful"
+    return Answer(theme, Story(action=theme, antagonist=foe, tone=tone, title=arc["title"], hook=arc["hook"]))
+
+
+def _check(context: Context, answer: Answer) -> str:
+    told = answer.content.model_dump()
+    return "" if str(told["antagonist"])[4:] in told["hook"] else "the sentence is not about the antagonist"
+
+
+storyline = Agent(
+    name="storyline",
+    trigger=(ScheduleDue,),
+    asks=_asks,
+    legal_actions=_legal,
+    prompt=lambda context: asked(SYSTEM, SOLVED, _told(context)),
+    output=Story,
+    check=_check,
+    rules=_rules,
+    default=_rules,
+    tier="bronze",
+    deadline_ms=60_000,
+    cost_cap_usd_micros=20_000,
+    max_tokens=128,
+    impact=lambda context: "high",
+    tells=("day", "players"),
+    changes_world=True,
+)

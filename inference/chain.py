@@ -1,0 +1,102 @@
+"""Chain: engines in the order in which they are asked, until one answers. When none does, the rules do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from inference.engines.engine import Completion, EngineBusy, EngineRefused, models_of
+from inference.guarded import ALLOWED_MS, BreakerOpen, Guarded
+from inference.prompts import Prompt
+from schemas import NornError
+
+# Of the time that is left an engine gets this share while others follow it: who asks first is who is wanted most.
+TIME_SHARE = 0.6
+
+
+class ChainBusy(EngineBusy):
+    """None of the engines answered; some may answer later."""
+
+    reason = "chain_busy"
+
+
+class ChainRefused(EngineRefused):
+    """Every engine refused the prompt for good."""
+
+    reason = "chain_refused"
+
+
+class Chain:
+    """An engine made of others. One whose breaker is open, or that has no free slot in time, is passed over."""
+
+    name = "chain"
+
+    def __init__(self, engines: Sequence[Guarded], *, now_ms: Callable[[], int]) -> None:
+        """Engines in the order in which they are asked, each behind breakers of its own."""
+        if not engines:
+            raise EngineRefused("a chain needs at least one engine")
+        self.model = engines[0].model
+        self.models = tuple(dict.fromkeys(model for engine in engines for model in models_of(engine)))
+        self.slots = max(engine.slots for engine in engines)
+        self._engines = engines
+        self._slots = [asyncio.Semaphore(engine.slots) for engine in engines]
+        self._now_ms = now_ms
+
+    async def start(self) -> None:
+        """Make the engines ready; one that cannot be is passed over. Raises EngineRefused when none can."""
+        refusals: list[str] = []
+        for engine in self._engines:
+            try:
+                await engine.start()
+            except EngineRefused as refused:
+                refusals.append(str(refused))
+        if len(refusals) == len(self._engines):
+            raise EngineRefused("; ".join(refusals))
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """The answer of the first engine that gives one, under its name. Raises ChainBusy and ChainRefused."""
+        until_ms = self._now_ms() + (prompt.allowed_ms or ALLOWED_MS)
+        failures: list[NornError] = []
+        for number, engine in enumerate(self._engines):
+            left_ms = until_ms - self._now_ms()
+            if left_ms <= 0:
+                break
+            if engine.open:
+                failures.append(BreakerOpen(f"{engine.name} has failed too often of late"))
+                continue
+            last = number == len(self._engines) - 1
+            share_ms = max(1, int(left_ms if last else left_ms * TIME_SHARE))
+            try:
+                done = await self._ask(number, replace(prompt, allowed_ms=share_ms))
+            except NornError as failure:
+                failures.append(failure)
+            else:
+                return replace(done, engine=done.engine or engine.name, model=done.model or engine.model)
+        if len(failures) == 1:
+            raise failures[0]
+        said = "; ".join(str(failure) for failure in failures)
+        if failures and all(isinstance(failure, EngineRefused) for failure in failures):
+            raise ChainRefused(said)
+        raise ChainBusy(said or "there was no time to ask anybody")
+
+    async def close(self) -> None:
+        """Close all the engines, whatever becomes of one of them."""
+        done = await asyncio.gather(*(engine.close() for engine in self._engines), return_exceptions=True)
+        for failure in done:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def _ask(self, number: int, prompt: Prompt) -> Completion:
+        """Ask one engine within the prompt's time, of which waiting for a slot takes its part."""
+        begun_ms = self._now_ms()
+        try:
+            async with asyncio.timeout(prompt.allowed_ms / 1000):
+                await self._slots[number].acquire()
+        except TimeoutError:
+            raise EngineBusy(f"{self._engines[number].name} had no free slot in time") from None
+        try:
+            left_ms = prompt.allowed_ms - (self._now_ms() - begun_ms)
+            return await self._engines[number].complete(replace(prompt, allowed_ms=max(1, left_ms)))
+        finally:
+            self._slots[number].release()

@@ -1,0 +1,53 @@
+"""Disguises: text as a reader sees it, whatever letters it was written with.
+
+A filter that compares letters is walked around with letters that look alike (Unicode's confusables, UTS #39),
+invisible characters, stretched or spaced-out words. Each of these is undone here, once, for every check.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from importlib.resources import files
+
+import orjson
+
+# Where alphabets in circles and squares begin, and the letters that flags are made of; all others decompose.
+_FRAMED = (0x1F150, 0x1F170, 0x1F1E6)
+# Letters of other scripts that a reader takes for Latin ones (from Unicode's table of confusables, lower case only).
+_ALIKE = str.maketrans(
+    {
+        other: latin
+        for latin, others in orjson.loads(files("inference").joinpath("disguises.json").read_bytes()).items()
+        for other in others
+    }
+    | {chr(first + place): letter for first in _FRAMED for place, letter in enumerate(string.ascii_lowercase)}
+    # Letters that are not drawn: the fillers of Hangul.
+    | dict.fromkeys("\u115f\u1160", "")
+)
+_STRETCHED = re.compile(r"([a-z])\1{2,}")
+# A word of single letters with the same kind of gap between them: "w o r d", "w.o.r.d", "w-o-r-d".
+_SPACED = re.compile(
+    r"(?<![a-z0-9])(?<![a-z0-9][._\-*~,/])"
+    r"[a-z](?P<gap>[ ._\-*~,/]{1,2})(?:[a-z](?P=gap))+[a-z]"
+    r"(?![a-z0-9])(?![._\-*~,/][a-z])"
+)
+
+
+def seen(text: str) -> str:
+    """The text in plain small Latin letters where it looks like them: accents, invisible and look-alike letters undone.
+
+    Digits stay digits, since one may stand for several letters.
+    """
+    if text.isascii():  # nothing to undo, and letter by letter takes fifty times as long
+        return " ".join(text.lower().split())
+    spread = unicodedata.normalize("NFKD", text).casefold()
+    visible = "".join(letter for letter in spread if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
+    return " ".join(visible.translate(_ALIKE).split())
+
+
+def plain(text: str) -> str:
+    """What `seen` gives, with stretched words and spaced-out words undone too."""
+    joined = _SPACED.sub(lambda word: re.sub(r"[^a-z]", "", word[0]), seen(text))
+    return _STRETCHED.sub(r"\1\1", joined)

@@ -1,0 +1,120 @@
+"""Anthropic's messages: structure is had by making the model call a tool whose input has the schema."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from inference.engines.engine import Completion, EngineBusy, EngineRefused
+from inference.engines.http import (
+    ALLOWED_MS,
+    CONNECTIONS,
+    BadRequest,
+    Json,
+    JsonServer,
+    Sleep,
+    may_carry_key,
+    refuse_reserved,
+    tokens,
+)
+from inference.engines.providers import PROVIDERS, Provider, key_setting
+from inference.prompts import Prompt, canonical
+
+API_VERSION = "2023-06-01"
+TOOL = "answer"
+# What the model reads about the tool: without a word on it, it may think that another one would do.
+TOOL_PURPOSE = "Gives the answer. Call it once, with the whole answer."
+# The tool's name, its purpose and the frame around them are read as part of the prompt.
+TOOL_TOKENS = 400
+
+
+class Anthropic:
+    """One of Anthropic's models. It takes no seed, so that the same prompt may have two answers."""
+
+    slots = CONNECTIONS
+
+    def __init__(
+        self,
+        model: str,
+        url: str = "",
+        *,
+        provider: Provider = PROVIDERS["anthropic"],
+        name: str = "anthropic",
+        key: str = "",
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """As OpenAI's."""
+        self.name, self.model = name, model
+        url = url or provider.url
+        headers = {"anthropic-version": API_VERSION} | ({"x-api-key": key} if key and may_carry_key(url) else {})
+        self._server = JsonServer(name, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
+        self._provider = provider
+        self._takes_temperature = True
+
+    async def start(self) -> None:
+        """Nothing to make ready: the first request opens the connection."""
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Answer a prompt, asking again while the server is busy and there is time. Cancelling closes the request."""
+        refuse_reserved(prompt)
+        now_s = asyncio.get_running_loop().time
+        begun_s = now_s()
+        until_s = begun_s + (prompt.allowed_ms or ALLOWED_MS) / 1000
+        while True:
+            try:
+                reply = await self._server.post(
+                    "/messages", self._body(prompt), allowed_s=until_s - now_s(), seed=prompt.seed
+                )
+                break
+            except BadRequest as refused:
+                if not (self._takes_temperature and refused.unsupported(["temperature"])):
+                    raise
+                self._takes_temperature = False
+        return self._completion(reply, prompt, round((now_s() - begun_s) * 1000))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._server.close()
+
+    def _body(self, prompt: Prompt) -> Json:
+        system = "\n".join(turn.content for turn in prompt.turns if turn.role == "system")
+        return {
+            "model": self._provider.known_as.get(self.model, self.model),
+            "max_tokens": prompt.max_tokens,
+            **({"temperature": prompt.temperature or 0.0} if self._takes_temperature else {}),
+            **({"system": system} if system else {}),
+            "messages": [
+                {"role": turn.role, "content": turn.content} for turn in prompt.turns if turn.role != "system"
+            ],
+            "tools": [{"name": TOOL, "description": TOOL_PURPOSE, "input_schema": prompt.schema}],
+            "tool_choice": {"type": "tool", "name": TOOL, "disable_parallel_tool_use": True},
+        }
+
+    def _completion(self, reply: Json, prompt: Prompt, duration_ms: int) -> Completion:
+        reason = reply.get("stop_reason")
+        if reason == "refusal":
+            raise EngineRefused(f"{self.name} will not answer this prompt: its own filter withheld the answer")
+        content = reply.get("content")
+        if reason not in ("tool_use", "end_turn", "stop_sequence", "max_tokens") or not isinstance(content, list):
+            raise EngineBusy(f"{self.name} answered with JSON that is no message")
+        counts = reply.get("usage")
+        return Completion(
+            text=_text(content),
+            # Where a server does not say what it used, it may have used all that it could.
+            prompt_tokens=tokens(counts, "input_tokens", prompt.size_bytes() + TOOL_TOKENS),
+            completion_tokens=tokens(counts, "output_tokens", prompt.max_tokens),
+            duration_ms=duration_ms,
+            finish_reason="length" if reason == "max_tokens" else "stop",
+        )
+
+
+def _text(content: list[Any]) -> str:
+    """The tool's input as JSON; else what was said instead of calling it, which validation will judge."""
+    said = ""
+    for block in content:
+        match block:
+            case {"type": "tool_use", "name": "answer", "input": dict(given)}:
+                return canonical(given)
+            case {"type": "text", "text": str(text)}:
+                said += text
+    return said

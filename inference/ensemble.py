@@ -1,0 +1,253 @@
+"""Ensemble: several models are asked at once, and what most of their weight votes for is decided (spec C.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from google.protobuf.message import Message
+
+from inference.agent import Answer, Impact
+from inference.attempt import Attempt, Question, by_engine
+from inference.breaker import Breaker, RateBreaker
+from inference.consensus import Consensus, Vote, consensus, settled, units
+from inference.engines.engine import Engine, EngineRefused, models_of
+from inference.guarded import ALLOWED_MS, Guarded
+from inference.prices import cost_usd_micros
+from inference.prompts import Prompt
+from inference.proposing import graver
+from inference.purse import UNLIMITED, Purse
+from inference.seat_call import NOT_NEEDED, SeatCall
+from inference.validation import Refused
+from schemas import ConsensusReached, CostSampled, ModelsInsufficient, VoteCast
+
+#: Spec C.1 and A.4: fewer valid answers are no consensus.
+VALID_MIN = 2
+#: Under this name an agent's impact finds the chosen action in the context, so that it may be graver for it.
+CHOSEN = "chosen"
+# A detail is for people to read; an event holds 10 KB.
+DETAIL_MAX = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """A model's seat in an ensemble: the name it votes under, what its vote weighs, and the engine that is asked.
+
+    Seats of one engine are told apart by `draw`, which changes the seed, and by `temperature`: one model that is asked
+    several times agrees with itself as far as it is sure (self-consistency).
+    """
+
+    name: str
+    weight: float
+    engine: Engine
+    draw: int = 0
+    temperature: float | None = None
+
+    def prompt(self, prompt: Prompt) -> Prompt:
+        """What this seat is asked."""
+        temperature = prompt.temperature if self.temperature is None else self.temperature
+        return replace(prompt, seed=(prompt.seed + self.draw) & 0xFFFF_FFFF, temperature=temperature)
+
+
+@dataclass
+class Verdict:
+    """What an ensemble came to: an answer, or why there is none; its facts, and what each call has cost.
+
+    engine, model: whose content it is. text: what that model wrote.
+    """
+
+    outcome: Answer | Refused
+    confidence: float
+    impact: Impact
+    engine: str = ""
+    model: str = ""
+    text: str = ""
+    facts: list[Message] = field(default_factory=list)
+    costs: list[CostSampled] = field(default_factory=list)
+
+
+class Ensemble:
+    """Seats whose votes decide. One seat alone is single-model mode (spec, Phase 1): its answer is the decision."""
+
+    def __init__(
+        self,
+        seats: Sequence[Seat],
+        *,
+        now_ms: Callable[[], int],
+        purse: Purse = UNLIMITED,
+        breaker: Callable[[], Breaker] = RateBreaker,
+    ) -> None:
+        """Each model gets a breaker of its own. Raises EngineRefused, and UnknownPrice for a model without a price."""
+        if not seats or any(units(seat.weight) <= 0 for seat in seats):
+            raise EngineRefused("an ensemble needs at least one seat, and every seat a weight above 0")
+        if len({seat.name for seat in seats}) < len(seats):
+            raise EngineRefused("two seats of an ensemble have the same name: each votes under a name of its own")
+        for model in {model for seat in seats for model in models_of(seat.engine)}:
+            cost_usd_micros(model, 0, 0, 0)
+        self.needed = min(VALID_MIN, len(seats))
+        breakers = {seat.engine.model: breaker() for seat in seats}
+        engines = {id(seat.engine): seat.engine for seat in seats}
+        self._engines = list(engines.values())
+        self._slots = {key: asyncio.Semaphore(engine.slots) for key, engine in engines.items()}
+        self._seats = seats
+        self._guarded = [Guarded(seat.engine, [breakers[seat.engine.model]], now_ms=now_ms) for seat in seats]
+        self._purse = purse
+        self._now_ms = now_ms
+
+    async def start(self) -> None:
+        """Make the engines ready; one that cannot be will cast no vote. Raises EngineRefused when too few can."""
+        refusals: dict[int, str] = {}
+        for engine in self._engines:
+            try:
+                await engine.start()
+            except EngineRefused as refused:
+                refusals[id(engine)] = str(refused)
+        if sum(id(seat.engine) not in refusals for seat in self._seats) < self.needed:
+            raise EngineRefused("; ".join(refusals.values()))
+
+    async def close(self) -> None:
+        """Close the engines, whatever becomes of one of them."""
+        for failure in await asyncio.gather(*(engine.close() for engine in self._engines), return_exceptions=True):
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def decide(self, question: Question, prompt: Prompt, *, allowed_ms: int) -> Verdict:
+        """Ask every seat at once, each for 5.0 s or for what is left, and decide by what they vote.
+
+        Never an error: too few valid answers are a refusal, with the fact that says so.
+        """
+        each_ms = max(1, min(ALLOWED_MS, allowed_ms))
+        kept_out = self._kept_out(question, prompt, each_ms)
+        asked = [seat for seat in range(len(self._seats)) if seat not in kept_out]
+        if len(asked) < self.needed:
+            kept_out |= dict.fromkeys(asked, NOT_NEEDED)
+            return self._verdict(question, {}, kept_out, early=False)
+        calls = {seat: self._call(seat, question, prompt, each_ms) for seat in asked}
+        try:
+            early = await self._votes_in(calls)
+        finally:
+            for call in calls.values():
+                call.stop()
+            await asyncio.gather(*(call.task for call in calls.values()), return_exceptions=True)
+        return self._verdict(question, calls, kept_out, early=early)
+
+    def _kept_out(self, question: Question, prompt: Prompt, each_ms: int) -> dict[int, Refused]:
+        """Who is not asked: the breakers' seats, and those that the request's money does not reach for."""
+        left = question.request.cost_cap_usd_micros
+        kept_out: dict[int, Refused] = {}
+        for seat in sorted(range(len(self._seats)), key=lambda seat: (-units(self._seats[seat].weight), seat)):
+            engine = self._guarded[seat]
+            models = models_of(engine)
+            worst = max(cost_usd_micros(model, prompt.size_bytes(), prompt.max_tokens, each_ms) for model in models)
+            if engine.open:
+                kept_out[seat] = Refused("breaker_open", f"{engine.model} has failed too often of late")
+            elif worst > left:
+                kept_out[seat] = Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {left} left")
+            else:
+                left -= worst
+        return kept_out
+
+    def _call(self, number: int, question: Question, prompt: Prompt, each_ms: int) -> SeatCall:
+        seat = self._seats[number]
+        call = SeatCall(self._guarded[number], self._now_ms)
+        call.begin(
+            by_engine(
+                call,
+                question,
+                seat.prompt(prompt),
+                slots=self._slots[id(seat.engine)],
+                allowed_ms=each_ms,
+                now_ms=self._now_ms,
+                purse=self._purse,
+            )
+        )
+        return call
+
+    async def _votes_in(self, calls: Mapping[int, SeatCall]) -> bool:
+        """Wait until no vote that is still out matters; whether any still was."""
+        while True:
+            out = [seat for seat, call in calls.items() if not call.task.done()]
+            if not out:
+                return False
+            votes = self._votes(calls)
+            if len(votes) >= self.needed and settled(votes, [(seat, self._seats[seat].weight) for seat in out]):
+                for call in calls.values():
+                    call.close_poll()
+                return True
+            await asyncio.wait([calls[seat].task for seat in out], return_when=asyncio.FIRST_COMPLETED)
+
+    def _votes(self, calls: Mapping[int, SeatCall]) -> list[Vote]:
+        votes = []
+        for seat, call in calls.items():
+            attempt = call.attempt
+            if attempt is not None and isinstance(attempt.outcome, Answer):
+                told = attempt.said.confidence if attempt.said is not None else None
+                votes.append(Vote(seat, self._seats[seat].weight, attempt.outcome, 1.0 if told is None else told))
+        return votes
+
+    def _verdict(
+        self, question: Question, calls: Mapping[int, SeatCall], kept_out: Mapping[int, Refused], *, early: bool
+    ) -> Verdict:
+        votes = self._votes(calls)
+        decision_id, agent = question.request.decision_id, question.agent.name
+        cast = [self._cast(seat, calls.get(seat), kept_out.get(seat), question) for seat in range(len(self._seats))]
+        costs = [call.cost for call in calls.values() if call.cost is not None]
+        if len(votes) < self.needed:
+            why = "; ".join(f"{vote.model}: {vote.outcome}" for vote in cast)
+            detail = f"at least {self.needed} models are needed for consensus: {why}"[:DETAIL_MAX]
+            lacking = ModelsInsufficient(
+                decision_id=decision_id, agent=agent, valid_votes=len(votes), needed=self.needed, detail=detail
+            )
+            refused = Refused("models_insufficient", detail)
+            return Verdict(refused, 0.0, graver(question.request.impact), facts=[*cast, lacking], costs=costs)
+        out = [self._seats[seat].weight for seat, call in calls.items() if call.attempt is None]
+        found = consensus(votes, out if early else ())
+        impact = _impact(question, found)
+        reached = ConsensusReached(
+            decision_id=decision_id,
+            agent=agent,
+            action=found.answer.action,
+            confidence=found.confidence,
+            impact=impact,
+            valid_votes=len(votes),
+            early_exit=early,
+        )
+        attempt = calls[found.voter].attempt or Attempt(found.answer)
+        text = attempt.said.text if attempt.said is not None else ""
+        return Verdict(
+            found.answer,
+            found.confidence,
+            impact,
+            attempt.engine,
+            attempt.model,
+            text,
+            facts=[*cast, reached],
+            costs=costs,
+        )
+
+    def _cast(self, number: int, call: SeatCall | None, kept_out: Refused | None, question: Question) -> VoteCast:
+        seat = self._seats[number]
+        decision_id, agent = question.request.decision_id, question.agent.name
+        cast = VoteCast(decision_id=decision_id, agent=agent, model=seat.name, weight=seat.weight)
+        attempt = call.attempt if call is not None else None
+        outcome = attempt.outcome if attempt is not None else kept_out or NOT_NEEDED
+        if call is not None:
+            cast.latency_ms = call.latency_ms
+        if attempt is not None and attempt.said is not None:
+            cast.tokens = attempt.said.prompt_tokens + attempt.said.completion_tokens
+        if isinstance(outcome, Answer):
+            cast.action, cast.outcome = outcome.action, "valid"
+            cast.confidence = (attempt.said.confidence or 0.0) if attempt and attempt.said else 0.0
+        else:
+            cast.outcome = outcome.reason
+        return cast
+
+
+def _impact(question: Question, found: Consensus) -> Impact:
+    """The gravest of the request's impact and of what the agent says of the chosen action."""
+    try:
+        chosen: str = question.agent.impact({**question.context, CHOSEN: found.answer.action})
+    except Exception:  # anybody may have written the context: then the request's own impact stands
+        chosen = ""
+    return graver(question.request.impact, chosen)

@@ -1,0 +1,142 @@
+"""Admission: which offers are new, and the envelope that each of them is given. Pure: the same again for the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from projections.dots import HOLES_MAX, Origin
+from schemas import Event, PermanentError, event_id
+from schemas.stamps import COUNTER_BITS, COUNTER_MAX, pack
+from streams.bridge.offers import Batch, Offer
+
+# Every event of a batch may open a gap, and one that is given up could never be filled again.
+_GAPS_MAX = HOLES_MAX - 100
+
+
+class TooManyGaps(PermanentError):
+    """A client that has left out so much that the bridge would lose count of what is missing."""
+
+    reason = "gap"
+
+    def __init__(self, expected: int) -> None:
+        super().__init__(
+            f"too many gaps in this client's sequences: send what is missing, from {expected} on, or begin a new client"
+        )
+        self.expected = expected
+
+
+@dataclass(slots=True)
+class Client:
+    """What the bridge knows of one life of a game server's process."""
+
+    name: str
+    #: The origin of its events on the log.
+    origin: str
+    #: Which of its events it has offered.
+    numbers: Origin = field(default_factory=Origin)
+    #: The last number of its dots, by "topic/partition".
+    dots: dict[str, int] = field(default_factory=dict)
+    #: The last stamp given to an event that came without a time of its own.
+    stamp: int = 0
+
+    @property
+    def expected(self) -> int:
+        """The lowest sequence that has not come."""
+        return self.numbers.holes[0][0] if self.numbers.holes else self.numbers.last + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record for the log, byte for byte."""
+
+    sequence: int
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of a batch: the records of new events, the repeats, and what its players must wait with."""
+
+    records: tuple[Record, ...]
+    repeated: tuple[int, ...]
+    deferred: tuple[int, ...]
+
+
+def admit(client: Client, batch: Batch, waiting: Collection[str], region: str, now_ms: int) -> Admission:
+    """Take the new events of a batch, and write down in `client` that they have come.
+
+    waiting: players over their limit, whose new events are left for later. Raises TooManyGaps, and then `client` is
+    not to be used.
+    """
+    records: list[Record] = []
+    repeated: list[int] = []
+    deferred: list[int] = []
+    for offer in batch.offers:
+        if offer.subject in waiting and not has_come(client.numbers, offer.sequence):
+            deferred.append(offer.sequence)
+        elif _number(client, offer.sequence):
+            records.append(_record(client, offer, region, now_ms))
+        else:
+            repeated.append(offer.sequence)
+    for refusal in batch.refusals:
+        # What is refused is never sent again, so it is no gap either.
+        if refusal.sequence:
+            _number(client, refusal.sequence)
+    return Admission(tuple(records), tuple(repeated), tuple(deferred))
+
+
+def has_come(numbers: Origin, sequence: int) -> bool:
+    """Whether an event of this number has been offered before."""
+    return sequence <= numbers.last and not any(low <= sequence < high for low, high in numbers.holes)
+
+
+def new_subjects(client: Client, offers: Sequence[Offer]) -> dict[str, int]:
+    """How many events are new, by player."""
+    found: dict[str, int] = {}
+    for offer in offers:
+        if not has_come(client.numbers, offer.sequence):
+            found[offer.subject] = found.get(offer.subject, 0) + 1
+    return found
+
+
+def _number(client: Client, sequence: int) -> bool:
+    new = client.numbers.admit(sequence)
+    if len(client.numbers.holes) > _GAPS_MAX:
+        raise TooManyGaps(client.expected)
+    return new
+
+
+def _record(client: Client, offer: Offer, region: str, now_ms: int) -> Record:
+    stamp = _stamp(client, offer, now_ms)
+    place = f"{offer.topic}/{offer.partition}"
+    client.dots[place] = dot = client.dots.get(place, 0) + 1
+    # The id is random to everybody else, and the same for the same event.
+    drawn = hashlib.blake2b(f"{client.origin}\x1f{offer.sequence}".encode(), digest_size=10).digest()
+    envelope = Event(
+        id=event_id(stamp >> COUNTER_BITS, drawn),
+        subject=offer.subject,
+        stamp=stamp,
+        region=region,
+        origin=client.origin,
+        sequence=dot,
+        cause=offer.cause,
+        trace=offer.trace,
+    )
+    return Record(offer.sequence, offer.topic, offer.partition, offer.key, envelope.SerializeToString() + offer.field)
+
+
+def _stamp(client: Client, offer: Offer, now_ms: int) -> int:
+    """The event's own time, or now; never later than now.
+
+    Events of one player that come with times keep the order of their sequences within a millisecond too, in whatever
+    batches they come.
+    """
+    if offer.time_ms:
+        return pack(min(offer.time_ms, now_ms), offer.sequence & COUNTER_MAX)
+    client.stamp = max(pack(now_ms), client.stamp + 1)
+    return client.stamp

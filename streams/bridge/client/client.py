@@ -1,0 +1,178 @@
+"""BridgeClient: what a game server in Python hands its facts to, and is handed actions by."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from google.protobuf.message import Message
+
+from schemas import EventRefused, TemporaryError, fact_name
+from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
+from streams.bridge.client.actions import Act, ActionPoller
+from streams.bridge.client.dead_letters import PATH
+from streams.bridge.client.queue import Batch, Counters, Queue, beside
+from streams.bridge.client.ring import EVENTS_MAX
+from streams.bridge.client.service import Answer, Rejected, Service, Wait
+from streams.bridge.offers import OFFERED
+from streams.clock import Clock
+
+HIGH, NORMAL, LOW = 1, 0, -1
+
+#: Spec A.12: a batch is sent when it is whole, or when its first event has waited this long.
+FLUSH_S = 1.0
+#: Spec C.11: attempts of a batch, and what passes after each that fails.
+BACKOFF_S = (1.0, 2.0, 4.0)
+CLOSE_S = 10.0
+# How soon it is noticed that the breaker lets something through again.
+_LOOK_EVERY_S = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+class BridgeClient:
+    """Sends facts to a bridge in the background; any thread may put, and none waits for the network.
+
+    url: the bridge's, http://127.0.0.1:8000.  dead_letters: the file for events that cannot be sent; beside it stand
+    the journal, what was refused, and the journal of actions.  service: the bridge, when it is to be asked otherwise.
+    Raises FileInUse, and OSError for the files.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        dead_letters: Path = PATH,
+        name: str = "game",
+        events_max: int = EVENTS_MAX,
+        flush_s: float = FLUSH_S,
+        backoff_s: Sequence[float] = BACKOFF_S,
+        service: Service | None = None,
+    ) -> None:
+        self._service = service or Service(url)
+        self._flush_s, self._backoff_s = flush_s, tuple(backoff_s)
+        self._dead_letters = dead_letters
+        self._queue = Queue(dead_letters, events_max, lambda: f"{name}-{uuid.uuid4().hex[:16]}", Clock())
+        self._flushing = self._away = False
+        self._closing = threading.Event()
+        self._poller: ActionPoller | None = None
+        self._thread = threading.Thread(target=self._run, name="norn-bridge-client", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    @property
+    def client(self) -> str:
+        """The name under which the bridge knows this sidecar's events."""
+        return self._queue.client
+
+    def put(self, fact: Message, *, player_id: str, priority: int = NORMAL) -> int:
+        """Accept a fact; gives its number. Raises EventRefused and other PermanentErrors for what may not be written.
+
+        What this has returned for survives `kill -9` of this process.
+        """
+        name = fact_name(fact)
+        if name not in OFFERED:
+            raise EventRefused(f"a game server does not produce {name}; it may produce {', '.join(OFFERED)}")
+        event = OfferedEvent(player_id=player_id)
+        getattr(event, name).CopyFrom(fact)
+        return self._queue.put(event, priority)
+
+    def act(self, act: Act, **options: Any) -> None:
+        """From now on have actions done: each is given to `act` once. The options are ActionPoller's."""
+        assert self._poller is None, "actions are asked for once"
+        self._poller = ActionPoller(self._service, beside(self._dead_letters, "actions"), act, **options)
+
+    def flush(self, timeout_s: float = CLOSE_S) -> int:
+        """Send all there is, at most for `timeout_s` or until the breaker opens; gives how many events are left."""
+        with self._queue.changed:
+            self._flushing = True
+            self._queue.changed.notify_all()
+            self._queue.changed.wait_for(lambda: not self._queue.left or self._service.blocked, timeout_s)
+            self._flushing = False
+            return self._queue.left
+
+    @property
+    def counters(self) -> Counters:
+        """Where the events are."""
+        return self._queue.counters
+
+    def close(self, timeout_s: float = CLOSE_S) -> int:
+        """Flush; what is left waits in the dead-letter file for the next life. Gives how many that are."""
+        if not self._closing.is_set():
+            atexit.unregister(self.close)
+            if self._poller is not None:
+                self._poller.close()
+            self.flush(timeout_s)
+            self._closing.set()
+            self._queue.shut()
+            self._thread.join()
+            self._queue.close()
+            self._service.close()
+        return self._queue.left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._turn()
+            except OSError:
+                # The disk is full, say: nothing was taken from where it stood.
+                _log.exception("events cannot be moved to their file")
+                self._closing.wait(_LOOK_EVERY_S)
+
+    def _turn(self) -> None:
+        with self._queue.changed:
+            due_s = self._queue.due_in_s(0.0 if self._flushing else self._flush_s)
+            if due_s is None or due_s > 0 or self._service.blocked:
+                self._queue.changed.wait(_LOOK_EVERY_S if due_s is None or due_s <= 0 else due_s)
+                return
+            batch = self._queue.take()
+            if batch is None:
+                self._queue.changed.wait(_LOOK_EVERY_S)
+        while batch is not None and not self._closing.is_set():
+            batch = self._attempt(batch)
+
+    def _attempt(self, batch: Batch) -> Batch | None:
+        """Send a batch, several times if it must be; gives what is to be sent next in its place."""
+        why = ""
+        for pause_s in self._backoff_s:
+            try:
+                answer = self._service.dispatch(batch.entries)
+            except Wait as error:
+                answer = Answer(0, 0, {}, frozenset(entry.sequence for entry in batch.entries), error.wait_s)
+            except Rejected as error:
+                answer = Answer(0, 0, dict.fromkeys((e.sequence for e in batch.entries), str(error)), frozenset(), 0.0)
+            except TemporaryError as error:
+                why = str(error)
+                if self._service.blocked or self._closing.wait(pause_s):
+                    break
+                continue
+            self._note_success()
+            again = self._queue.answered(batch, answer)
+            if again is not None:
+                self._closing.wait(answer.retry_after_s)
+            return again
+        self._note_failure(why)
+        self._queue.failed(batch, why)
+        return None
+
+    def _note_failure(self, why: str) -> None:
+        if not self._away:
+            _log.warning("events cannot be sent and wait in %s until they can be: %s", self._dead_letters, why)
+        self._away = True
+
+    def _note_success(self) -> None:
+        if self._away:
+            _log.warning("events are sent again, and those in %s first", self._dead_letters)
+        self._away = False

@@ -1,0 +1,114 @@
+"""What the bridge is asked and answers in JSON. The OpenAPI document is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Pages of actions are short: a game server does them one after the other.
+ACTIONS_DEFAULT, ACTIONS_MAX = 50, 100
+SUBJECTS_MAX = 100
+#: What a column of Postgres holds.
+STAMP_MAX = 2**63 - 1
+
+DecisionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$", description="The decision's id.")]
+Outcome = Literal["succeeded", "refused", "failed"]
+# Postgres cannot store a NUL, so no text of ours may hold one.
+_NO_NUL = r"^[^\x00]*$"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Refused(_Model):
+    """An event that may not be written, ever: sending it again is useless."""
+
+    index: int = Field(description="Its place in the batch, from 0.")
+    sequence: int = Field(description="Its sequence; 0 when none could be read.")
+    reason: str = Field(description="malformed, unnumbered, unknown_fact, too_large or invalid_event.")
+    detail: str
+
+
+class Dispatched(_Model):
+    """What became of a batch. Every event is in exactly one of accepted, repeated, refused and deferred."""
+
+    accepted: int = Field(description="Events that are on the log now.")
+    repeated: int = Field(description="Events that were on the log before: an earlier answer was lost.")
+    refused: list[Refused]
+    deferred: list[int] = Field(description="Sequences of players over their limit: send them again later.")
+    retry_after_s: float = Field(description="When to send the deferred ones again; 0 when there are none.")
+    expected: int = Field(description="The lowest sequence of this client that has not come yet.")
+
+
+class Action(_Model):
+    """A decision in effect that no game server has completed."""
+
+    decision_id: str
+    subject: str = Field(description="The player or place it is about.")
+    agent: str
+    action: str
+    content: str = Field(description="The agent's output, a JSON object as text.")
+    about: str = Field(description="Those parts of the agent's context needed to act, a JSON object as text.")
+    impact: str
+    time_ms: int = Field(description="When it took effect, milliseconds since 1970.")
+
+
+class Actions(_Model):
+    """A page of actions, oldest first."""
+
+    actions: list[Action]
+    next: str | None = Field(description="What `after` to ask for the next page with; null when this is the last.")
+
+
+class ActionsQuery(_Model):
+    """Which actions to list."""
+
+    limit: int = Field(ACTIONS_DEFAULT, ge=1, le=ACTIONS_MAX, description="How many at most.")
+    subjects: list[Annotated[str, Field(min_length=1, max_length=256, pattern=_NO_NUL)]] | None = Field(
+        None, max_length=SUBJECTS_MAX, description="Only actions about these players or places."
+    )
+    after: str | None = Field(
+        None,
+        max_length=300,
+        pattern=r"^[0-9]{1,19}\.[^\x00]*$",
+        description="The `next` of an earlier page.",
+    )
+    since_ms: int = Field(
+        0,
+        ge=0,
+        le=STAMP_MAX >> 16,
+        description="Only actions that took effect since, milliseconds since 1970.",
+    )
+
+
+class Completion(_Model):
+    """What a game server made of an action."""
+
+    decision_id: DecisionId
+    outcome: Outcome = Field(description="refused is by the game's own rules; failed is by mishap.")
+    detail: str = Field("", max_length=2000, pattern=_NO_NUL)
+    server: str = Field("", max_length=128, pattern=_NO_NUL, description="The game server's name.")
+
+
+class Completed(_Model):
+    """The first that was said of the action; what is said later changes nothing."""
+
+    decision_id: str
+    outcome: str = Field(description="succeeded, refused or failed.")
+    detail: str
+    server: str
+    repeated: bool = Field(description="Whether it had been completed before.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    reason: str = Field(description="The error's name, for programs.")

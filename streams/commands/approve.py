@@ -1,0 +1,35 @@
+"""norn approve."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from streams.commands.output import Json, answers, emit, locate, settings
+
+
+def approve(
+    decision_id: Annotated[str, typer.Argument(metavar="ID", help="The decision.", show_default=False)],
+    by: Annotated[str, typer.Option(help="Who answers; it is kept with the decision.", show_default=False)],
+    refuse: Annotated[bool, typer.Option("--refuse", help="Say no: the agent's default takes effect.")] = False,
+    comment: Annotated[str, typer.Option(help="Why; it is kept with the decision.", show_default=False)] = "",
+    as_json: Json = False,
+) -> None:
+    """Say yes or no to a decision that waits for a person.
+
+    `norn decisions` lists them. The answer is an event on the log, and the first one counts if it comes before the
+    decision's deadline.
+    """
+    from schemas import ApprovalGiven
+    from streams.decisions import approve as answered
+
+    given = ApprovalGiven(decision_id=decision_id, approver=by, approved=not refuse, comment=comment)
+    waiting = asyncio.run(answered(locate(settings()), given))
+    if as_json:
+        emit({"decision_id": decision_id, "approved": not refuse, "by": by, "comment": comment, "agent": waiting.agent})
+    else:
+        said = "refused" if refuse else "approved"
+        answers.print(f"{said}: {escape(waiting.agent)} {escape(waiting.action)} about {escape(waiting.subject)}")

@@ -1,0 +1,94 @@
+"""norn chaos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors
+
+if TYPE_CHECKING:
+    from streams.chaos.infer import Outcome
+
+
+def chaos(
+    name: Annotated[str, typer.Argument(help="What to try: infer, the decisions.", show_default=False)],
+    requests: Annotated[int, typer.Option(help="How many decisions are asked for.", min=1)] = 10_000,
+    seconds: Annotated[float, typer.Option(help="Over how many seconds.", min=1)] = 80.0,
+    kills: Annotated[int, typer.Option(help="How often an infer worker is killed.", min=0)] = 7,
+    decide_kills: Annotated[int, typer.Option(help="How often the decide worker is killed.", min=0)] = 2,
+    seed: Annotated[int, typer.Option(help="The same seed asks the same and kills at the same times.", min=0)] = 7,
+    as_json: Json = False,
+) -> None:
+    """Kill workers and let a provider of models fail while decisions are asked for, then count what became of each.
+
+    On servers of its own, in a temporary folder. The log itself is read at the end. Exits with 1 when a request was
+    lost, took effect twice, or stayed without an answer.
+    """
+    from streams.chaos.infer import InferChaos, Plan
+
+    if name != "infer":
+        raise typer.BadParameter(f"{name!r} is not infer", param_hint="NAME")
+    plan = Plan(requests, seconds, kills, decide_kills, seed)
+    outcome = InferChaos(plan, say=lambda what: errors.print(what, highlight=False)).run()
+    if as_json:
+        emit(as_object(outcome))
+    else:
+        _show(outcome)
+    if not outcome.reckoning.holds:
+        raise typer.Exit(DOES_NOT_HOLD)
+
+
+def as_object(outcome: Outcome) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        **outcome.reckoning.as_object(),
+        "kills": outcome.kills,
+        "died": outcome.died,
+        "provider": outcome.provider,
+        "engine_errors": engine_errors(outcome),
+        "settled": outcome.settled,
+        "took_s": outcome.took_s,
+    }
+
+
+def engine_errors(outcome: Outcome) -> int:
+    """How many calls of a model the provider failed."""
+    fine = {"requests", "answered", "aborted"}
+    return sum(count for kind, count in outcome.provider.items() if kind not in fine)
+
+
+def _show(outcome: Outcome) -> None:
+    found = outcome.reckoning
+    table = Table("", "", box=None, pad_edge=False, show_header=False)
+    for label, value in (
+        ("requests on the log", f"{found.requests:,}, of which {found.published:,} were asked by this run"),
+        ("lost", f"{found.lost:,}"),
+        ("took effect twice", f"{found.duplicate_effective:,}"),
+        ("unanswered", f"{found.unanswered:,}"),
+        ("answered late", f"{found.late:,}"),
+        ("took effect", f"{found.effective:,}, {found.expired:,} of them after the deadline by rules"),
+        ("impossible to answer", f"{found.rejected_for_good:,}"),
+        ("answered again after a kill", f"{found.answered_again:,}"),
+        ("by route", _counts(found.by_route)),
+        ("fallbacks", _counts(found.fallbacks)),
+        ("calls of a model", f"{outcome.provider.get('requests', 0):,}, {engine_errors(outcome):,} failed"),
+        ("killed", _counts(outcome.kills)),
+        ("died by themselves", _counts(outcome.died) or "none"),
+    ):
+        table.add_row(label, value)
+    answers.print(table, highlight=False)
+    if found.p50_ms is not None and found.p99_ms is not None:
+        answers.print(
+            f"from request to effect {found.p50_ms:,.0f} / {found.p99_ms:,.0f} ms (p50 / p99)", highlight=False
+        )
+    if found.holds:
+        answers.print("[bold green]it holds[/]: nothing was lost, nothing took effect twice, everything was answered")
+    for what, names in found.examples.items():
+        answers.print(f"[bold red]✗[/] {what}: {', '.join(names)}", highlight=False)
+
+
+def _counts(counts: Any) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

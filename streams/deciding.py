@@ -1,0 +1,79 @@
+"""What a worker that decides is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from faust.types import TP
+
+from inference import AGENTS
+from inference.agent import Agent
+from schemas import TIERS
+from streams.app import WORKERS_PER_HOME_MAX, Role, Run, Shell
+from streams.judgements import DECISIONS_TOPIC
+from streams.processors.answering import Answering
+from streams.processors.decide import DecideProcessor
+from streams.sdk import Producer, SpillInUse
+from streams.sdk.spill import Spill
+
+#: What calls for decisions, what is decided, and what is asked.
+TOPICS = (
+    "players.actions.v1",
+    "world.facts.v1",
+    DECISIONS_TOPIC,
+    *(f"ai.requests.{tier}.v1" for tier in TIERS),
+)
+
+# A poll is one transaction, and nothing else is answered until it is stored: some hundred milliseconds' worth.
+POLL_EVENTS_MAX = 2_000
+
+
+def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
+    """A role that asks these agents, and alone gives what they propose its effect."""
+
+    def build(shell: Shell) -> Run:
+        shell.publisher = publisher = forgetful_producer(shell)
+
+        async def ends(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
+            found: Mapping[TP, int | None] = await shell.app.consumer.highwaters(*partitions)
+            return found
+
+        return DecideProcessor(
+            agents,
+            answering=Answering(
+                "decide",
+                publisher=publisher,
+                positions=shell.positions,
+                database=shell.database,
+                metrics=shell.metrics,
+                regain=shell.regain,
+            ),
+            publisher=publisher,
+            positions=shell.positions,
+            database=shell.database,
+            metrics=shell.metrics,
+            clock=shell.clock,
+            regain=shell.regain,
+            ends=ends,
+        ).run
+
+    return Role(TOPICS, build, poll_events_max=POLL_EVENTS_MAX)
+
+
+def forgetful_producer(shell: Shell) -> Producer:
+    """A producer that sends nothing of what an earlier one could not.
+
+    The positions have not moved over it, so it is decided again; sent late as well, it would be a second effect.
+    Raises SpillInUse when more workers than any machine has room for run on the home.
+    """
+    for place in range(WORKERS_PER_HOME_MAX):
+        folder = shell.settings.home / "spill" / f"{shell.positions.group}-{place}"
+        try:
+            left = Spill(folder)
+            for segment in folder.glob("*.spill"):
+                segment.unlink()
+            left.close()
+            return Producer(shell.servers.kafka, region=shell.settings.region, spill=folder, origin=shell.name)
+        except SpillInUse:
+            continue
+    raise SpillInUse(f"{WORKERS_PER_HOME_MAX} workers of {shell.positions.group} run on {shell.settings.home} already")

@@ -1,0 +1,126 @@
+"""What a worker that infers is made of: an engine for each tier it serves, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+
+from faust.types import TP
+
+from inference import AGENTS
+from inference.agent import Agent
+from inference.batching import Batches
+from inference.cache import Cache
+from inference.embedding import choose_embedder
+from inference.engines import LlamaCpp
+from inference.purse import Purse
+from inference.router import Router
+from inference.worker import Worker
+from schemas import TIERS
+from streams.app import NornApp, Role, Run, Shell
+from streams.config import Settings
+from streams.decision_metrics import DecisionMetrics
+from streams.engines import engines_of, ensemble_of
+from streams.processors.answering import Answering
+from streams.processors.infer import POLL_EVENTS_MAX, InferProcessor
+from streams.purse import LogPurse
+from streams.transport import Batch
+
+#: Makes the worker of some tiers.
+Make = Callable[[Shell, Collection[str], Purse], Worker]
+
+#: What vLLM runs in a tier whose setting names vLLM and no model (spec A.20).
+VLLM_MODELS: Mapping[str, str] = {"gold": "Qwen2.5-3B-Instruct-AWQ", "silver": "Qwen2.5-7B-Instruct"}
+
+
+def topic_of_tier(tier: str) -> str:
+    """The topic that carries a tier's requests."""
+    return f"ai.requests.{tier}.v1"
+
+
+def infer_role(
+    tiers: Sequence[str] = TIERS,
+    *,
+    make: Make | None = None,
+    topic_of: Callable[[str], str] = topic_of_tier,
+) -> Role:
+    """A role that answers the requests of these tiers, by the worker that `make` makes."""
+    carried = {tier: topic_of(tier) for tier in tiers}
+
+    def build(shell: Shell) -> Run:
+        purse = LogPurse(shell.servers.kafka, shell.producer(), holder=shell.worker, now_ms=shell.clock.now_ms)
+        worker = (make or make_worker)(shell, tiers, purse)
+        answering = Answering(
+            "infer",
+            publisher=shell.producer(),
+            positions=shell.positions,
+            database=shell.database,
+            metrics=shell.metrics,
+            regain=shell.regain,
+        )
+        tap = PartitionTap(shell.app, carried)
+        processor = InferProcessor(worker, answering, shell.positions, shell.metrics, shell.clock, tap)
+        shell.metrics.registry.register(DecisionMetrics(worker.counters, processor.in_hand))
+
+        async def run(stream: AsyncIterator[Batch]) -> None:
+            async with asyncio.TaskGroup() as beside:
+                listening = beside.create_task(purse.run())
+                await processor.run(stream)
+                listening.cancel()
+
+        return run
+
+    return Role(tuple(carried.values()), build, poll_events_max=POLL_EVENTS_MAX)
+
+
+def make_worker(shell: Shell, tiers: Collection[str], purse: Purse, agents: Mapping[str, Agent] = AGENTS) -> Worker:
+    """The worker of these tiers, as the settings want it. Raises EngineRefused and UnknownPrice."""
+    now_ms = shell.clock.now_ms
+    chosen = engines_of(with_models(shell.settings), now_ms=now_ms)
+    engines = {tier: engine for tier, engine in chosen.items() if tier in tiers}
+    local = next((engine for engine in engines.values() if isinstance(engine, LlamaCpp)), None)
+    voted = any(agent.ensemble and agent.tier in tiers for agent in agents.values())
+    return Worker(
+        agents,
+        engines,
+        router=Router(Cache(choose_embedder(), now_ms=now_ms)),
+        batches=Batches(now_ms=now_ms),
+        ensemble=ensemble_of(shell.settings, now_ms=now_ms, local=local, purse=purse) if voted else None,
+        purse=purse,
+        now_ms=now_ms,
+    )
+
+
+def with_models(settings: Settings) -> Settings:
+    """The settings with vLLM's model named in the tiers that leave it out."""
+    named = {
+        tier: ", ".join(f"vllm:{model}" if part.strip() == "vllm" else part.strip() for part in spec.split(","))
+        for tier, model in VLLM_MODELS.items()
+        if (spec := getattr(settings, tier))
+    }
+    return settings.model_copy(update=named)
+
+
+class PartitionTap:
+    """Stops a tier's partitions at the consumer, which keeps what it has fetched of them."""
+
+    def __init__(self, app: NornApp, topics: Mapping[str, str]) -> None:
+        """`topics` carry the tiers' requests."""
+        self._app = app
+        self._topics = topics
+
+    def close(self, tier: str) -> None:
+        """Give out no more of the tier's records."""
+        self._app.consumer.pause_partitions(self._partitions(tier))
+
+    def open(self, tier: str) -> None:
+        """Give them out again."""
+        self._app.consumer.resume_partitions(self._partitions(tier))
+
+    def served(self) -> set[str]:
+        """The tiers of the partitions that are claimed."""
+        claimed = {tp.topic for tp in self._app.claims.next_offsets}
+        return {tier for tier, topic in self._topics.items() if topic in claimed}
+
+    def _partitions(self, tier: str) -> set[TP]:
+        return {tp for tp in self._app.claims.next_offsets if tp.topic == self._topics[tier]}

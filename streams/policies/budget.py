@@ -1,0 +1,82 @@
+"""Budget: the one writer that reserves, refuses and settles what calls of models may cost (inference/budget.py).
+
+Its hours, days and months are real ones, by the events' stamps: money does not run as fast as a world's clock may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from functools import partial
+from typing import Any
+
+from google.protobuf.message import Message
+
+from inference.budget import CAPS, Amount, Budget, Cap, Held, ask, passed, returned, sampled
+from schemas import BudgetAsked, BudgetReturned, ClockTicked, CostSampled, Event
+from schemas.stamps import time_ms
+from streams.policy import Policy, Reaction, State
+
+# A holder is known by the process it is; so are its asks, all of which go to the one partition of the budget's topic.
+SUBJECT = "budget"
+#: The samples that are of calls of models.
+SOURCE = "ai_inference"
+
+
+def _react(caps: Sequence[Cap], state: State, event: Event) -> Reaction:
+    before, at_ms = _budget(state), time_ms(event.stamp)
+    facts: Sequence[Message] = ()
+    if event.HasField("budget_asked"):
+        after, verdict = ask(before, caps, event.budget_asked, at_ms)
+        facts = [verdict]
+    elif event.HasField("budget_returned"):
+        after, settled = returned(before, event.budget_returned)
+        facts = [settled] if settled is not None else []
+    elif event.HasField("cost_sampled"):
+        # What machines and disks cost is no call of a model.
+        called = event.cost_sampled.source == SOURCE
+        after = sampled(before, event.cost_sampled, at_ms) if called else before
+    else:
+        after, facts = passed(before, at_ms)
+    return _kept(state, before, after), [(SUBJECT, fact) for fact in facts]
+
+
+def _budget(state: State) -> Budget:
+    return Budget(
+        _asks(state.get("asks", {})),
+        {(scope, period, start_ms): Amount(*amount) for scope, period, start_ms, amount in state.get("spent", ())},
+    )
+
+
+def _asks(kept: Mapping[str, Any]) -> Mapping[str, Held]:
+    """As they are, or read from what was stored; to read thousands for every event would take longer than all else."""
+    if isinstance(next(iter(kept.values()), None), Held):
+        return kept
+    return {ask_id: _held(row) for ask_id, row in kept.items()}
+
+
+def _held(row: Mapping[str, Any]) -> Held:
+    amounts = {name: Amount(**row[name]) for name in ("reserved", "sampled", "settled") if row[name] is not None}
+    return Held(row["agent"], row["tier"], row["asked_ms"], row["until_ms"], **amounts)
+
+
+def _kept(state: State, before: Budget, after: Budget) -> State:
+    kept = dict(state)
+    if after.asks is not before.asks:
+        # Stored as JSON objects of the same fields (orjson writes dataclasses as such).
+        kept["asks"] = after.asks
+    if after.spent is not before.spent:
+        kept["spent"] = [(*key, astuple(amount)) for key, amount in after.spent.items()]
+    return kept
+
+
+def budget_of(caps: Sequence[Cap]) -> Policy:
+    """The policy under these caps."""
+    return Policy(
+        name="budget",
+        reads=(BudgetAsked, BudgetReturned, CostSampled, ClockTicked),
+        react=partial(_react, tuple(caps)),
+    )
+
+
+budget = budget_of(CAPS)

@@ -1,0 +1,1 @@
+select origin, last, holes, dots, stamp from bridge_clients where client = $1 for update

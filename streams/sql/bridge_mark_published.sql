@@ -1,0 +1,1 @@
+delete from bridge_outbox where number = any($1::bigint[])

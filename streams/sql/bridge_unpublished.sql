@@ -1,0 +1,1 @@
+select number, sequence, topic, partition, key, value from bridge_outbox where client = $1 order by number

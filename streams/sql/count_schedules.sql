@@ -1,0 +1,1 @@
+select schedule, times, due_ms from schedules

@@ -1,0 +1,1 @@
+select time_ms from world_clocks where group_name = $1

@@ -1,0 +1,19 @@
+-- ClickHouse. Decisions that took effect since a stamp and were answered from the cache or in a batch, with what was
+-- asked; those whose ids hash lowest, so that the same log always gives the same sample.
+select decision_id, agent, context, legal_actions, route, action, content
+from (
+  select `decision_requested.decision_id` as decision_id,
+    any(`decision_requested.agent`) as agent,
+    any(`decision_requested.context`) as context,
+    any(`decision_requested.legal_actions`) as legal_actions
+  from events where fact = 'decision_requested' and stamp >= {since:UInt64}
+  group by decision_id) as asked
+join (
+  select `decision_effective.decision_id` as decision_id,
+    argMin(`decision_effective.route`, stamp) as route,
+    argMin(`decision_effective.action`, stamp) as action,
+    argMin(`decision_effective.content`, stamp) as content
+  from events where fact = 'decision_effective' and stamp >= {since:UInt64}
+  group by decision_id) as effective using (decision_id)
+where route in ('cache', 'batch')
+order by cityHash64(decision_id) limit {size:UInt32}

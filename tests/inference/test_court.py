@@ -1,0 +1,246 @@
+"""Court: whatever happens, in whatever order and however often, a request has one effect, and has it in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.court import GRACE_MS, Case, Ruling, decision_of, learned, ruled
+from schemas import (
+    ApprovalGiven,
+    ApprovalRequested,
+    DecisionEffective,
+    DecisionExpired,
+    DecisionProposed,
+    DecisionRejected,
+    DecisionRequested,
+    Event,
+    fact_of,
+)
+from tests.inference.asking import ALL, NOW_MS, happened
+
+ID = "d" * 32
+DEADLINE_MS = NOW_MS + 1_000
+GREET = '{"action":"greet","why":"It is a fine day."}'
+IGNORE = '{"action":"ignore","why":"The gate is shut."}'
+AGENTS = {
+    **ALL,
+    "guard": replace(ALL["guard"], tells=("heard",)),
+    # It may do harm, so a person agrees first.
+    "warden": replace(ALL["guard"], name="warden", impact=lambda context: "critical"),
+}
+
+
+def request(agent: str = "guard", **changes: object) -> DecisionRequested:
+    fields: dict[str, object] = {
+        "decision_id": ID,
+        "agent": agent,
+        "tier": "gold",
+        "context": '{"heard":"Open!"}',
+        "legal_actions": ["greet", "ignore"],
+        "deadline_ms": DEADLINE_MS,
+    }
+    return DecisionRequested(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def proposal(agent: str = "guard", action: str = "greet", content: str = GREET, **changes: object) -> DecisionProposed:
+    fields: dict[str, object] = {"decision_id": ID, "agent": agent, "action": action, "content": content}
+    return DecisionProposed(**{"route": "full", **fields, **changes})  # type: ignore[arg-type]
+
+
+def approval(approved: bool = True) -> ApprovalGiven:
+    return ApprovalGiven(decision_id=ID, approver="Ada", approved=approved, comment="seen")
+
+
+def case_of(*facts: Message, at_ms: int = NOW_MS, subject: str = "astrid") -> Case:
+    case = Case(ID, subject)
+    for number, fact in enumerate(facts, start=1):
+        case = learned(case, happened(fact, subject=subject, at_ms=at_ms, number=number), at_ms)
+    return case
+
+
+def kinds(ruling: Ruling) -> list[type[Message]]:
+    return [type(fact) for fact in ruling.facts]
+
+
+def effect_of(ruling: Ruling) -> DecisionEffective:
+    [found] = [fact for fact in ruling.facts if isinstance(fact, DecisionEffective)]
+    return found
+
+
+def test_a_proposal_for_its_request_takes_effect_with_what_a_game_is_told() -> None:
+    ruling = ruled(case_of(request(), proposal()), AGENTS, NOW_MS)
+    assert ruling.case.state == "effective"
+    expected = {"action": "greet", "content": GREET, "impact": "low", "route": "full", "about": '{"heard":"Open!"}'}
+    assert ruling.facts == (DecisionEffective(decision_id=ID, agent="guard", **expected),)
+
+
+def test_the_order_of_request_and_proposal_makes_no_difference() -> None:
+    one, other = case_of(request(), proposal()), case_of(proposal(), request())
+    assert ruled(one, AGENTS, NOW_MS).facts == ruled(other, AGENTS, NOW_MS).facts
+
+
+def test_a_refused_proposal_gives_way_to_the_default() -> None:
+    for wrong in (proposal(action="burn"), proposal(content="{}"), proposal(content=IGNORE), proposal(agent="warden")):
+        ruling = ruled(case_of(request(), wrong), AGENTS, NOW_MS)
+        assert kinds(ruling) == [DecisionRejected, DecisionEffective]
+        assert (effect_of(ruling).action, effect_of(ruling).route) == ("ignore", "rule")
+
+
+def test_a_proposal_about_somebody_else_is_refused() -> None:
+    case = learned(case_of(request()), happened(proposal(), subject="bjorn"), NOW_MS)
+    ruling = ruled(case, AGENTS, NOW_MS)
+    assert kinds(ruling) == [DecisionRejected, DecisionEffective]
+    assert ruling.facts[0].reason.startswith("other_subject")
+
+
+def test_nobody_answers_for_an_unknown_agent() -> None:
+    ruling = ruled(case_of(request("nobody")), AGENTS, NOW_MS)
+    assert (ruling.case.state, kinds(ruling)) == ("rejected", [DecisionRejected])
+
+
+def test_a_request_that_allows_none_of_its_agents_answers_is_rejected() -> None:
+    ruling = ruled(case_of(request(legal_actions=["burn"])), AGENTS, DEADLINE_MS)
+    assert (ruling.case.state, kinds(ruling)) == ("rejected", [DecisionRejected])
+
+
+def test_what_is_at_stake_waits_for_a_person() -> None:
+    for asked in (
+        case_of(request("warden"), proposal("warden")),
+        case_of(request(impact="high"), proposal()),
+        case_of(request(), proposal(impact="critical")),
+        case_of(request(), proposal(requires_approval=True)),
+    ):
+        waiting = ruled(asked, AGENTS, NOW_MS)
+        assert (waiting.case.state, kinds(waiting)) == ("awaiting_approval", [ApprovalRequested])
+        yes = learned(waiting.case, happened(approval()), NOW_MS)
+        assert effect_of(ruled(yes, AGENTS, NOW_MS)).action == "greet"
+        no = ruled(learned(waiting.case, happened(approval(False)), NOW_MS), AGENTS, NOW_MS)
+        assert kinds(no) == [DecisionRejected, DecisionEffective]
+        assert "Ada: seen" in no.facts[0].reason
+        late = ruled(waiting.case, AGENTS, DEADLINE_MS)
+        assert kinds(late) == [DecisionRejected, DecisionEffective]
+        assert effect_of(no).action == effect_of(late).action == "ignore"
+
+
+def test_nobody_agrees_to_what_has_not_been_put_to_them() -> None:
+    early = case_of(request("warden"), approval(), proposal("warden"))
+    assert kinds(ruled(early, AGENTS, NOW_MS)) == [ApprovalRequested]
+
+
+def test_a_deadline_that_passes_is_answered_by_rules_or_by_default() -> None:
+    ruling = ruled(case_of(request()), AGENTS, DEADLINE_MS)
+    assert kinds(ruling) == [DecisionExpired, DecisionProposed, DecisionEffective]
+    assert ruling.facts[1].fallback_reason.startswith("deadline passed")
+    assert effect_of(ruling).route == "rule"
+    chronicle = request("chronicler", context='{"hero":"Sif","zone":"Dungeons of Doom 3","depth":3}')
+    chronicle.legal_actions[:] = ["chronicle"]
+    assert "Sif went down" in effect_of(ruled(case_of(chronicle), AGENTS, DEADLINE_MS)).content
+
+
+def test_an_answer_that_was_in_time_counts_though_it_is_read_late_and_a_late_one_does_not() -> None:
+    in_time = case_of(request(), proposal())
+    assert effect_of(ruled(in_time, AGENTS, DEADLINE_MS + 5_000)).action == "greet"
+    late = learned(case_of(request()), happened(proposal(), at_ms=DEADLINE_MS + 1), NOW_MS)
+    assert effect_of(ruled(late, AGENTS, DEADLINE_MS + 5_000)).action == "ignore"
+
+
+def test_a_proposal_without_a_request_is_rejected_after_a_time_and_the_request_is_answered_all_the_same() -> None:
+    held = case_of(proposal())
+    assert ruled(held, AGENTS, NOW_MS + GRACE_MS - 1).facts == ()
+    rejected = ruled(held, AGENTS, NOW_MS + GRACE_MS)
+    assert kinds(rejected) == [DecisionRejected]
+    late = learned(rejected.case, happened(request()), NOW_MS + GRACE_MS)
+    assert effect_of(ruled(late, AGENTS, NOW_MS + GRACE_MS)).action == "ignore"
+
+
+def test_what_does_not_keep_to_the_form_is_about_no_decision() -> None:
+    assert decision_of(happened(request())) == ID
+    for wrong in (
+        happened(request(decision_id="")),
+        happened(request(decision_id="d" * 201)),
+        happened(request(decision_id="a\x00b")),
+        happened(request(), subject=""),
+        happened(request(), subject="x" * 257),
+        Event(id=b"short", subject="astrid", decision_requested=request()),
+    ):
+        assert decision_of(wrong) == ""
+
+
+def test_what_a_context_holds_cannot_make_an_effect_too_large_or_stop_the_court() -> None:
+    for context in ('{"heard":"%s"}' % ("x" * 9_000), "[]", "no json", "null"):
+        made = effect_of(ruled(case_of(request(context=context)), AGENTS, DEADLINE_MS))
+        assert len(made.about) < 1_001
+
+
+@dataclass
+class World:
+    """A log, a table and a position in it, and a decide worker that may die between its log and its table."""
+
+    log: list[Event] = field(default_factory=list)
+    case: Case = field(default_factory=lambda: Case(ID, "astrid"))
+    position: int = 0
+    now_ms: int = NOW_MS
+
+    def write(self, fact: Message) -> None:
+        self.log.append(happened(fact, at_ms=self.now_ms, number=len(self.log)))
+
+    def work(self, survives: int | None) -> None:
+        """Read what is new and rule on it; die after `survives` facts are on the log, unless it is None."""
+        case = self.case
+        end = len(self.log)
+        for event in self.log[self.position :]:
+            case = learned(case, event, self.now_ms)
+        ruling = ruled(case, AGENTS, self.now_ms)
+        for number, fact in enumerate(ruling.facts):
+            if survives is not None and number >= survives:
+                return
+            self.write(fact)
+        if survives is None:
+            self.case, self.position = ruling.case, end
+
+    @property
+    def effects(self) -> list[Message]:
+        return [fact_of(event) for event in self.log if event.HasField("decision_effective")]
+
+
+STEPS = st.one_of(
+    st.sampled_from(
+        [
+            request(),
+            request("warden"),
+            proposal(),
+            proposal("warden"),
+            proposal(action="burn"),
+            proposal(impact="high"),
+            proposal(action="ignore", content=IGNORE),
+            approval(),
+            approval(False),
+        ]
+    ),
+    st.integers(0, 700),
+    st.tuples(st.just("work"), st.one_of(st.none(), st.integers(0, 3))),
+)
+
+
+@given(st.lists(STEPS, max_size=24), st.sampled_from(["guard", "warden"]))
+def test_at_most_one_effect_at_any_time_and_exactly_one_after_the_deadline(steps: list[object], agent: str) -> None:
+    world = World()
+    for step in steps:
+        if isinstance(step, Message):
+            world.write(step)
+        elif isinstance(step, int):
+            world.now_ms += step
+        elif isinstance(step, tuple):
+            world.work(step[1])
+        assert len(world.effects) <= 1
+    world.write(request(agent))
+    world.work(None)
+    world.now_ms = max(world.now_ms, DEADLINE_MS)
+    world.work(None)
+    world.work(None)
+    assert len(world.effects) == 1
+    assert world.case.closed

@@ -1,0 +1,215 @@
+"""Which engines a line names, and what is said of a line that names none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from inference.chain import Chain
+from inference.engines import Anthropic, EngineRefused, LlamaCpp, OpenAI, choose_engine, choosing, llamacpp, models_of
+from inference.engines.providers import PROVIDERS, key_setting
+from inference.ensemble import Ensemble
+from inference.prices import HOSTED, UnknownPrice, cost_usd_micros, tell_prices
+from inference.seats import DEFAULT_SEATS, choose_seats
+from streams.chaos.faults import Plan
+from streams.chaos.provider import Provider as Chaos
+from streams.chaos.provider import started
+from streams.config import Settings
+from streams.engines import engines_of, ensemble_of
+from tests.inference.asking import now_ms
+from tests.inference.providing import CHOSEN, asking
+
+KEY = "sk-a-key-that-nobody-may-see"
+KEYS = dict.fromkeys(PROVIDERS, KEY)
+
+
+@pytest.fixture(autouse=True)
+def _prices_as_published() -> Iterator[None]:
+    yield
+    tell_prices({})
+
+
+def asked_first(spec: str) -> OpenAI | Anthropic:
+    chain = choose_engine(spec, KEYS)
+    assert isinstance(chain, Chain)
+    engine = chain._engines[0]._engine
+    assert isinstance(engine, OpenAI | Anthropic)
+    return engine
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_provider_is_asked_for_its_model_at_its_address_with_its_key(name: str) -> None:
+    engine = asked_first(name)
+    assert (engine.name, engine.model) == (name, PROVIDERS[name].model)
+    assert isinstance(engine, Anthropic if name == "anthropic" else OpenAI)
+    assert engine._server._url == PROVIDERS[name].url
+    assert KEY in str(engine._server._headers)
+    assert cost_usd_micros(engine.model, 1_000, 1_000, 1) > 1
+
+
+def test_every_model_of_the_price_list_can_be_asked() -> None:
+    assert {provider.model for provider in PROVIDERS.values()} >= set(HOSTED)
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "url"),
+    [
+        ("openai:gpt-5.1", "gpt-5.1", "https://api.openai.com/v1"),
+        ("openai:llama3:8b", "llama3:8b", "https://api.openai.com/v1"),
+        ("openai:Qwen/Qwen2.5-3B+awq@http://gpu-1:8000/v1/", "Qwen/Qwen2.5-3B+awq", "http://gpu-1:8000/v1"),
+        (" groq:x , rules ", "x", "https://api.groq.com/openai/v1"),
+    ],
+)
+def test_a_model_and_an_address_may_be_named(spec: str, model: str, url: str) -> None:
+    engine = asked_first(spec)
+    assert (engine.model, engine._server._url) == (model, url)
+
+
+def test_a_line_is_a_chain_in_its_order() -> None:
+    chain = choose_engine("deepseek, openai:m@http://127.0.0.1:1/v1, llamacpp", KEYS)
+    assert chain is not None
+    assert models_of(chain) == ("deepseek-chat", "m", llamacpp.MODEL)
+
+
+def test_rules_are_no_model_and_end_a_chain() -> None:
+    assert choose_engine("rules") is None
+    assert choose_engine("rules, nonsense") is None
+    chain = choose_engine("openai, rules, llamacpp", KEYS)
+    assert chain is not None
+    assert models_of(chain) == ("gpt-4o-mini",)
+
+
+def test_the_packaged_model_alone_needs_no_chain() -> None:
+    assert isinstance(choose_engine("llamacpp"), LlamaCpp)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("deepseek", "deepseek needs its key: set NORN_DEEPSEEK_KEY"),
+        ("crystal-ball", "names no engine|no engine is named"),
+        ("crystalball", "choose from llamacpp, vllm, deepseek"),
+        ("", "names no engine"),
+        ("openai@http://gpu-1/v1", "say which model"),
+        ("openai:m@gpu-1:8000", "begins with http://"),
+        ("llamacpp:big", "leave it out"),
+        ("llamacpp@http://gpu-1/v1", "for a server write openai:MODEL@URL"),
+    ],
+)
+def test_a_line_that_cannot_be_followed_says_what_to_write(spec: str, says: str) -> None:
+    with pytest.raises(EngineRefused, match=says):
+        choose_engine(spec)
+
+
+def test_without_vllm_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None)
+    with pytest.raises(EngineRefused, match=r"pip install 'norn\[vllm\]'"):
+        choose_engine("vllm")
+
+
+def test_vllm_runs_the_weights_of_the_tier_or_those_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing is loaded before it is started, so the engine can be made where vLLM is not installed.
+    monkeypatch.setattr(choosing, "find_spec", lambda name: True)
+    monkeypatch.setenv("NORN_GOLD", "vllm")
+    monkeypatch.setenv("NORN_SILVER", "vllm")
+    monkeypatch.setenv("NORN_BRONZE", "vllm:Qwen/Qwen2.5-7B-Instruct")
+    engines = engines_of(Settings(), now_ms=now_ms)
+    models = {tier: engine.model for tier, engine in engines.items() if engine is not None}
+    assert models == {
+        "gold": "Qwen2.5-3B-Instruct-AWQ",
+        "silver": "Qwen2.5-7B-Instruct",
+        "bronze": "Qwen2.5-7B-Instruct",
+    }
+
+
+def test_seats_have_the_weights_that_the_line_gives_them() -> None:
+    seats = choose_seats("0.4*openai:gpt-5.1 + 0.4 * anthropic:claude-4.1+0.2*gemini, llamacpp", KEYS)
+    assert [(seat.name, seat.weight) for seat in seats] == [
+        ("gpt-5.1", 0.4),
+        ("claude-4.1", 0.4),
+        ("gemini-2.5-pro", 0.2),
+    ]
+    assert models_of(seats[2].engine) == ("gemini-2.5-pro", llamacpp.MODEL)
+
+
+def test_with_keys_for_two_providers_the_ensemble_of_several_votes() -> None:
+    seats = choose_seats(keys={"openai": KEY, "gemini": KEY})
+    assert [(seat.name, seat.weight) for seat in seats] == [("gpt-5.1", 0.4), ("gemini-2.5-pro", 0.2)]
+    assert len(choose_seats(keys=KEYS)) == len(DEFAULT_SEATS)
+
+
+def test_otherwise_the_packaged_model_is_asked_several_times_under_names_that_say_so() -> None:
+    local = choose_engine()
+    seats = choose_seats(keys={"openai": KEY}, local=local)
+    assert [seat.name for seat in seats] == [f"{llamacpp.MODEL} #{draw}" for draw in (1, 2, 3)]
+    assert all(seat.engine is local for seat in seats)
+    assert len({(seat.draw, seat.temperature) for seat in seats}) == len(seats)
+
+
+def test_the_same_model_twice_has_two_names_and_two_draws() -> None:
+    local = choose_engine()
+    seats = choose_seats("2*llamacpp + 1*llamacpp", local=local)
+    assert [(seat.name, seat.draw) for seat in seats] == [(llamacpp.MODEL, 0), (f"{llamacpp.MODEL} #2", 1)]
+    assert all(seat.engine is local for seat in seats)
+
+
+def test_one_engine_is_single_model_mode_and_without_any_nobody_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    [seat] = choose_seats("deepseek", KEYS)
+    assert Ensemble([seat], now_ms=now_ms).needed == 1
+    assert choose_seats("rules") == []
+    monkeypatch.setattr(llamacpp, "find_spec", lambda name: None)
+    assert choose_seats() == ()
+
+
+def test_the_settings_name_the_engines_of_the_tiers_and_show_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORN_GOLD", "openai:tiny@http://127.0.0.1:1/v1")
+    monkeypatch.setenv("NORN_SILVER", "deepseek")
+    monkeypatch.setenv("NORN_BRONZE", "deepseek")
+    monkeypatch.setenv("NORN_DEEPSEEK_KEY", KEY)
+    monkeypatch.setenv("NORN_STORY", "0.5*deepseek + 0.5*llamacpp")
+    with pytest.raises(UnknownPrice, match="NORN_PRICES"):
+        engines_of(Settings(), now_ms=now_ms)
+    monkeypatch.setenv("NORN_PRICES", '{"tiny": 0.02}')
+    settings = Settings()
+    assert KEY not in repr(settings)
+    engines = engines_of(settings, now_ms=now_ms)
+    assert engines["gold"] is not None
+    assert engines["gold"].model == "tiny"
+    assert engines["silver"] is engines["bronze"]
+    assert cost_usd_micros("tiny", 1_000_000, 0, 0) == 20_000
+    votes = ensemble_of(settings, now_ms=now_ms)
+    assert votes is not None
+    assert votes.needed == 2
+
+
+def test_every_provider_has_a_setting_for_its_key() -> None:
+    names = {f"NORN_{field.upper()}" for field in Settings.model_fields}
+    assert {key_setting(name) for name in PROVIDERS} <= names
+
+
+async def test_a_chain_from_a_line_falls_back_from_a_real_server_to_the_next() -> None:
+    with started(Chaos(Plan({"error": 1.0}))) as ill, started() as well:
+        chain = choose_engine(f"openai:ill@{ill.url}/v1, openai:well@{well.url}/v1")
+        assert chain is not None
+        try:
+            done = await chain.complete(asking(allowed_ms=1_000))
+        finally:
+            await chain.close()
+    assert (done.text, done.engine, done.model) == (CHOSEN, "openai", "well")
+    assert ill.served["error"] == 1
+
+
+@pytest.mark.parametrize("usd", [-0.1, float("nan"), float("inf"), 1_000_000.0])
+def test_a_price_that_cannot_be_one_is_refused(usd: float) -> None:
+    with pytest.raises(UnknownPrice, match="is no price"):
+        tell_prices({"tiny": usd})
+
+
+def test_a_price_that_was_told_goes_before_the_list() -> None:
+    tell_prices({"deepseek-chat": 0.5, "gpt-5.1": 2})
+    assert cost_usd_micros("deepseek-chat", 1_000_000, 0, 0) == 500_000
+    assert cost_usd_micros("gpt-5.1", 500_000, 500_000, 0) == 2_000_000
+    tell_prices({})
+    assert cost_usd_micros("deepseek-chat", 1_000_000, 0, 0) == 140_000
+    assert cost_usd_micros("gpt-5.1", 1_000_000, 1_000_000, 0) == 11_250_000

@@ -1,0 +1,212 @@
+"""What a decide worker may publish after a claim: nothing that the log may hold already, and nothing once fenced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import pytest
+from faust.types import TP
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
+
+from projections.migrations import migrations
+from projections.postgres import migrate
+from schemas import DecisionEffective, DecisionProposed, DecisionRequested, Event
+from schemas.partitions import partition_of
+from streams.database import Database, Waiting
+from streams.judgements import DECISIONS_TOPIC
+from streams.metrics import Metrics
+from streams.positions import Positions
+from streams.processors.answering import Answering
+from streams.processors.decide import DecideProcessor
+from streams.transport import Batch
+from tests.deciders import AGENTS
+from tests.log import Life
+from tests.waiting import eventually_async
+from tests.workers import rows
+
+SUBJECT = "hero-1"
+PARTITION = partition_of(SUBJECT, 2)
+REQUESTS, DECISIONS = TP("ai.requests.gold.v1", PARTITION), TP(DECISIONS_TOPIC, PARTITION)
+GREET = '{"action":"greet","why":"It is a fine day."}'
+NOW_MS = 1_800_000_000_000
+
+
+@dataclass
+class Written:
+    """Takes the place of the producer: keeps what is published."""
+
+    facts: list[Message] = field(default_factory=list)
+
+    def publish(self, fact: Message, *, subject: str, cause: bytes = b"", trace: str = "") -> bytes:
+        self.facts.append(fact)
+        return b""
+
+    def flush(self, timeout_s: float = 0) -> int:
+        return 0
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(fact).__name__ for fact in self.facts]
+
+
+class Bench:
+    """A decide processor on a real Postgres, whose polls, log ends and clock are the test's."""
+
+    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int]) -> None:
+        self.written = Written()
+        self.clock: Any = SimpleNamespace(now_ms=lambda: NOW_MS)
+        self.database = Database(postgres, Waiting())
+        self.positions = Positions(group, self.database)
+        self.polls: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self.life = Life(partitions=2)
+        metrics = Metrics("decide", CollectorRegistry())
+
+        async def regain(claim_number: int) -> None: ...
+
+        async def ends_now(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
+            return {tp: ends.get(tp, 0) for tp in partitions}
+
+        common: dict[str, Any] = {"positions": self.positions, "database": self.database, "metrics": metrics}
+        common |= {"publisher": self.written, "regain": regain}
+        self.metrics = metrics
+        self.processor = DecideProcessor(
+            AGENTS, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
+        )
+
+    async def run(self) -> None:
+        async def stream() -> AsyncIterator[Batch]:
+            while (batch := await self.polls.get()) is not None:
+                yield batch
+
+        await self.processor.run(stream())
+
+    def poll(self, tp: TP, *facts: Message) -> None:
+        """One poll that brings these facts of one partition."""
+        made = [self.life.event(fact, SUBJECT, NOW_MS << 16)[1] for fact in facts]
+        begin = self.positions[tp].reading
+        records = [record(begin + n, event) for n, event in enumerate(made)]
+        self.polls.put_nowait(Batch(tp, records, self.positions.claim_number, False))
+
+    async def stored(self, tp: TP, offset: int) -> None:
+        await eventually_async(lambda: self.positions.next_offsets[tp] >= offset, 10)
+
+
+def record(offset: int, event: Event) -> Any:
+    return SimpleNamespace(offset=offset, value=event.SerializeToString(), key=None)
+
+
+def request(deadline_ms: int = NOW_MS + 60_000, decision_id: str = "d1") -> DecisionRequested:
+    return DecisionRequested(
+        decision_id=decision_id,
+        agent="guard",
+        tier="gold",
+        context="{}",
+        legal_actions=["greet", "ignore"],
+        deadline_ms=deadline_ms,
+    )
+
+
+def proposal(decision_id: str = "d1") -> DecisionProposed:
+    return DecisionProposed(decision_id=decision_id, agent="guard", action="greet", content=GREET)
+
+
+@pytest.fixture
+async def migrated(postgres: str) -> str:
+    connection = await asyncpg.connect(postgres)
+    await migrate(connection)
+    await connection.close()
+    return postgres
+
+
+async def test_what_was_asked_before_there_was_a_table_of_judgements_is_not_answered_again(postgres: str) -> None:
+    connection = await asyncpg.connect(postgres)
+    first, *_ = migrations("postgres")
+    await connection.execute(first.sql)
+    await connection.execute("create table migrations (name text primary key, checksum text, applied_at timestamptz)")
+    await connection.execute("insert into migrations values ($1, $2, now())", first.name, first.checksum)
+    stood = [
+        ("norn-fold", REQUESTS.topic, 1, 70),
+        ("norn-fold", DECISIONS.topic, 1, 90),
+        ("norn-decide", DECISIONS.topic, 1, 88),
+    ]
+    insert = "insert into positions (group_name, topic, partition, next_offset, epoch) values ($1, $2, $3, $4, 1)"
+    await connection.executemany(insert, stood)
+    await migrate(connection)
+    query = "select topic, next_offset from positions where group_name = 'norn-decide' order by topic"
+    assert [tuple(row) for row in await connection.fetch(query)] == [(DECISIONS.topic, 88), (REQUESTS.topic, 70)]
+    await connection.close()
+
+
+async def test_after_a_claim_nothing_is_ruled_on_before_the_log_has_been_read_to_its_end(
+    migrated: str, fresh_name: Callable[[str], str]
+) -> None:
+    bench = Bench(migrated, fresh_name("claims"), {DECISIONS: 3})
+    await bench.positions.claim([REQUESTS, DECISIONS])
+    running = asyncio.create_task(bench.run())
+    bench.poll(REQUESTS, request(), request(deadline_ms=1, decision_id="d2"))
+    await bench.stored(REQUESTS, 2)
+    bench.poll(DECISIONS, proposal())
+    await bench.stored(DECISIONS, 1)
+    # Two sweeps' time later, nobody has been told anything.
+    swept = asyncio.get_running_loop().time()
+    await eventually_async(lambda: asyncio.get_running_loop().time() - swept > 0.6, 5)
+    assert bench.written.facts == []
+    bench.poll(DECISIONS, DecisionEffective(decision_id="d1", agent="guard", action="greet", content=GREET))
+    await bench.stored(DECISIONS, 2)
+    bench.poll(DECISIONS, proposal("unasked"))
+    await bench.stored(DECISIONS, 3)
+
+    async def effective() -> bool:
+        return bool(await rows(migrated, "select from judgements where decision_id = 'd2' and state = 'effective'"))
+
+    await eventually_async(effective, 10)
+    bench.polls.put_nowait(None)
+    await running
+    assert bench.written.kinds == ["DecisionExpired", "DecisionProposed", "DecisionEffective"]
+    assert {fact.decision_id for fact in bench.written.facts} == {"d2"}  # type: ignore[attr-defined]
+    found = await rows(migrated, "select decision_id, state::text from judgements order by decision_id")
+    assert [tuple(row) for row in found] == [("d1", "effective"), ("d2", "effective"), ("unasked", "held")]
+    await bench.database.close()
+
+
+async def test_a_worker_whose_partition_was_claimed_publishes_nothing(
+    migrated: str, fresh_name: Callable[[str], str]
+) -> None:
+    group = fresh_name("claims")
+    bench = Bench(migrated, group, {})
+    await bench.positions.claim([REQUESTS, DECISIONS])
+    running = asyncio.create_task(bench.run())
+    bench.poll(REQUESTS, request())
+    await bench.stored(REQUESTS, 1)
+    successor = Positions(group, bench.database)
+    await successor.claim([REQUESTS, DECISIONS])
+    bench.poll(DECISIONS, proposal())
+    await eventually_async(lambda: bench.metrics.registry.get_sample_value("norn_fenced_total", {"role": "decide"}), 10)
+    bench.polls.put_nowait(None)
+    await running
+    assert bench.written.facts == []
+    assert successor.next_offsets[DECISIONS] == 0
+    await bench.database.close()
+
+
+async def test_a_request_and_a_proposal_stored_by_two_workers_at_once_meet(
+    migrated: str, fresh_name: Callable[[str], str]
+) -> None:
+    asked, judging = Bench(migrated, fresh_name("claims"), {}), Bench(migrated, fresh_name("claims"), {})
+    await asked.positions.claim([REQUESTS])
+    await judging.positions.claim([DECISIONS])
+    both = [asyncio.create_task(bench.run()) for bench in (asked, judging)]
+    asked.poll(REQUESTS, request())
+    judging.poll(DECISIONS, proposal())
+    await eventually_async(lambda: judging.written.kinds == ["DecisionEffective"], 10)
+    for bench, running in zip((asked, judging), both, strict=True):
+        bench.polls.put_nowait(None)
+        await running
+        await bench.database.close()
+    assert asked.written.facts == []

@@ -1,0 +1,108 @@
+"""Decisions as a person asks about them: a list, and the whole life of one as history tells it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from inference.court import Case
+from projections import PROJECTIONS
+from projections.clickhouse import log_fields, migrate
+from projections.fold import Fold
+from projections.postgres import Writer
+from projections.postgres import migrate as migrate_postgres
+from schemas import CostSampled, DecisionEffective, DecisionProposed, DecisionRequested, Event, VoteCast
+from streams.admin import create_topics
+from streams.clickhouse import Events, connect
+from streams.database import Database, Waiting
+from streams.decisions import UnknownDecision, life, recent
+from streams.embedded import Servers
+from streams.judgements import Judgements
+from tests.log import Life
+
+FACTS = [
+    DecisionRequested(decision_id="d1", agent="guard", tier="gold", legal_actions=["greet"]),
+    VoteCast(decision_id="d1", agent="guard", model="m", action="greet", weight=0.5, outcome="valid"),
+    DecisionProposed(decision_id="d1", agent="guard", action="greet", route="full"),
+    CostSampled(decision_id="d1", agent="guard", model="m", cost_usd_micros=12),
+    DecisionEffective(decision_id="d1", agent="guard", action="greet", route="full"),
+    DecisionEffective(decision_id="d2", agent="guard", action="greet"),
+]
+
+
+def happened() -> list[Event]:
+    written = Life(partitions=1)
+    return [written.event(fact, "hero", (1_000 + n) << 16)[1] for n, fact in enumerate(FACTS)]
+
+
+def norn(servers: Servers, home: Path, *arguments: str) -> str:
+    environment = {
+        **os.environ,
+        "NORN_HOME": str(home),
+        "NORN_KAFKA": servers.kafka,
+        "NORN_POSTGRES": servers.postgres,
+        "NORN_CLICKHOUSE": servers.clickhouse,
+        "COLUMNS": "200",
+    }
+    command = [sys.executable, "-m", "streams.cli", *arguments]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+async def test_decisions_and_those_that_wait_for_a_person_are_listed(
+    servers: Servers, postgres: str, tmp_path: Path
+) -> None:
+    create_topics(servers.kafka)
+    here = replace(servers, postgres=postgres)
+    connection = await asyncpg.connect(postgres)
+    await migrate_postgres(connection)
+    writer, waiting = Writer(PROJECTIONS), Case("d3", "hero", "awaiting_approval", *happened()[:3:2], due_ms=10**15)
+    await writer.prepare(connection)
+    async with connection.transaction():
+        await writer.merge(connection, Fold(PROJECTIONS).events(happened()))
+        await Judgements(Database(postgres, Waiting())).store(connection, [waiting])
+    await connection.close()
+    [second, first] = await recent(here, 10)
+    assert (first.decision_id, first.agent, first.action, first.route, first.state) == (
+        "d1", "guard", "greet", "full", "effective",
+    )  # fmt: skip
+    assert second.decision_id == "d2"
+    found = json.loads(norn(here, tmp_path, "decisions", "--json"))
+    assert [one["decision_id"] for one in found["awaiting_approval"]] == ["d3"]
+    assert [one["decision_id"] for one in found["recent"]] == ["d2", "d1"]
+    shown = norn(here, tmp_path, "decisions")
+    assert "waits for a yes" in shown
+    assert "norn approve ID --by NAME" in shown
+    said = json.loads(norn(here, tmp_path, "approve", "d3", "--refuse", "--by", "Ada", "--json"))
+    assert (said["decision_id"], said["approved"], said["by"]) == ("d3", False, "Ada")
+
+
+async def test_a_decision_is_told_from_its_request_to_its_cost_each_event_once(
+    servers: Servers, clickhouse: str, tmp_path: Path
+) -> None:
+    migrate(connect(clickhouse))
+    values = [event.SerializeToString() for event in happened()]
+    place = log_fields("ai.decisions.v1", 0)
+    records = [value + place(offset) for offset, value in enumerate([*values, values[0]])]
+    names = {"decision_requested", "vote_cast", "decision_proposed", "cost_sampled", "decision_effective"}
+    Events(clickhouse).insert(records, "once", frozenset(names))
+    told = await life(replace(servers, clickhouse=clickhouse), "d1")
+    assert [one.fact for one in told] == [
+        "decision_requested", "vote_cast", "decision_proposed", "cost_sampled", "decision_effective",
+    ]  # fmt: skip
+    assert [one.time_ms for one in told] == [1_000, 1_001, 1_002, 1_003, 1_004]
+    assert told[0].fields == {"agent": "guard", "tier": "gold", "legal_actions": ["greet"]}
+    assert told[3].fields["cost_usd_micros"] == 12
+    shown = norn(replace(servers, clickhouse=clickhouse), tmp_path, "decisions", "d1")
+    assert "vote_cast" in shown
+    assert "cost_usd_micros: 12" in shown
+    with pytest.raises(UnknownDecision):
+        await life(replace(servers, clickhouse=clickhouse), "nobody's")
