@@ -14,9 +14,11 @@ import orjson
 
 from inference.agent import Agent, Answer, Context
 from inference.engines.engine import Completion, Engine, models_of
+from inference.guarded import BreakerOpen
 from inference.prices import cost_usd_micros
 from inference.prompts import Prompt
 from inference.purse import UNLIMITED, Purse, Reservation
+from inference.slots import Pace
 from inference.validation import Refused, read, validate
 from schemas import TIERS, CostSampled, DecisionRequested, NornError
 
@@ -120,11 +122,13 @@ async def by_engine(
     allowed_ms: int,
     now_ms: Callable[[], int],
     purse: Purse = UNLIMITED,
+    pace: Pace | None = None,
 ) -> Attempt:
     """Ask the engine, and believe only what validates.
 
-    First the worst that it may cost is reserved; then it waits for a slot; it is aborted after `allowed_ms` in all.
-    Whatever goes wrong is a refusal, never an error: there is always another way to answer.
+    First the worst that it may cost is reserved; then it waits for a slot; it is aborted after `allowed_ms` in all, and
+    not begun where `pace` says that it would be. Whatever goes wrong is a refusal, never an error: there is always
+    another way to answer.
     """
     until_ms = now_ms() + allowed_ms
     taken = await _reserved(engine, question, prompt, purse, allowed_ms)
@@ -137,11 +141,16 @@ async def by_engine(
             said = taken
         else:
             async with asyncio.timeout(max(0, until_ms - queued_ms) / 1000), slots:
+                if pace is not None:
+                    pace.check(until_ms - now_ms())
                 started_ms = now_ms()
                 said = await engine.complete(replace(prompt, allowed_ms=max(1, until_ms - started_ms)))
     except TimeoutError:
         lacking = "no free slot" if started_ms is None else "no answer"
         said = Refused("timeout", f"{lacking} from {engine.name} within {allowed_ms} ms")
+    except BreakerOpen as error:
+        # Nobody was asked, so nothing was spent.
+        said, started_ms = Refused(error.reason, str(error)), None
     except NornError as error:
         said = Refused(error.reason, str(error))
     except Exception as error:  # an engine is foreign code: its bugs may cost an answer, not the worker
@@ -149,7 +158,10 @@ async def by_engine(
     finally:
         if isinstance(taken, Reservation):
             if started_ms is not None:
-                cost = _cost(engine, question, said, max(0, now_ms() - started_ms), taken)
+                took_ms = max(0, now_ms() - started_ms)
+                cost = _cost(engine, question, said, took_ms, taken)
+                if pace is not None:
+                    pace.took(took_ms)
             purse.settle(taken, cost.cost_usd_micros if cost else 0, calls=1 if cost else 0)
     # Whoever waited for the slot begins before this answer is looked at: the engine shall not wait for that.
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Slots: the places in an engine, given to the most urgent of those who wait."""
+"""Slots: the places in an engine, given to the most urgent of those who wait; and how long a place is taken."""
 
 from __future__ import annotations
 
@@ -8,10 +8,39 @@ from itertools import count
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from schemas import TIERS
+from schemas import TIERS, TemporaryError
 
 # An engine does not interrupt what it has begun, so a place that gold may need at once is not lent to slower tiers.
 KEPT_FOR_FIRST_SHARE = 0.25
+
+
+# Of each answer's time, by which an engine's usual time follows the latest: some ten answers are what it remembers.
+LATEST_SHARE = 0.2
+# A call that is not begun teaches nothing, so with each the usual time is doubted a little, and one is tried again.
+DOUBT = 0.95
+
+
+class NoTime(TemporaryError):
+    """An engine usually takes longer than there is left: what it began would only be in the way of others."""
+
+    reason = "no_time"
+
+
+class Pace:
+    """How long an engine's answers have taken of late."""
+
+    def __init__(self) -> None:
+        self.usual_ms = 0.0
+
+    def check(self, left_ms: int) -> None:
+        """Raises NoTime when an answer begun now would hardly be there in `left_ms`."""
+        if left_ms < self.usual_ms:
+            usual_ms, self.usual_ms = self.usual_ms, self.usual_ms * DOUBT
+            raise NoTime(f"{max(0, left_ms)} ms are left, and an answer usually takes {usual_ms:.0f} ms")
+
+    def took(self, duration_ms: int) -> None:
+        """Learn from an answer, or from one that was given up on after so long."""
+        self.usual_ms += LATEST_SHARE * (duration_ms - self.usual_ms)
 
 
 class Urgency(NamedTuple):

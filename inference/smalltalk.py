@@ -1,4 +1,4 @@
-"""Small talk: what players often say, and what an NPC says to it without a model. Who means the opposite gets none."""
+"""Small talk: what players often say, and what an NPC says to it without a model."""
 
 from __future__ import annotations
 
@@ -35,15 +35,67 @@ _OFTEN = {
         r"\b(thanks?|thank you|i owe you)\b": Retort("answer", "You are welcome, traveller.", "friendly"),
         r"\b(buy|sell|price|cost|wares|charge)\b": Retort("trade", "Show me, and we shall agree on a price.", "calm"),
         r"\b(bless|pray|prayer|curse)\b": Retort("bless", "May your god watch over you.", "calm"),
+        r"\b(down|deeper|below)\b": Retort("answer", "Where the air grows cold, there the way leads down.", "calm"),
+        r"\b(up|above|surface|home)\b": Retort("answer", "Where the air grows warm, there the way leads up.", "calm"),
+        r"\b(hurt|heal|healing|healer|wounds?|wounded|bleeding|bandage)\b": Retort(
+            "answer", "Rest here a while, and let me see to that.", "friendly"
+        ),
+        r"\b(food|eat|hungry|starving|bread|meal)\b": Retort(
+            "answer", "There is bread and stew, sit down and eat.", "friendly"
+        ),
+        r"\b(danger|dangerous|dangers|safe|lurks|monsters?|beware|careful|watch out)\b": Retort(
+            "warn", "Nobody is safe down there, keep your eyes open.", "calm"
+        ),
+        r"\b(train|training|teach|learn|lessons?|master)\b": Retort(
+            "answer", "Practise on rats first, and come back with scars.", "calm"
+        ),
+        r"\b(quest|task|work|job|errand)\b": Retort(
+            "gossip", "Somebody at the inn always needs a sword arm.", "friendly"
+        ),
+        r"\b(dead|died|fell|fallen|grave|rest in peace|buried|mourn)\b": Retort(
+            "answer", "May those who fell rest in peace.", "calm"
+        ),
+        r"\b(come with|join|together|company|companion|side by side)\b": Retort(
+            "refuse", "My place is here, go with good luck.", "calm"
+        ),
+        r"\b(rumou?rs?|news|heard|stories|tales?|say about|tell me)\b": Retort(
+            "gossip", "They say that something stirs below, and they whisper when they say it.", "calm"
+        ),
+        r"\b(slain|slew|killed|champion|greatest|strongest|mightiest|defeated)\b": Retort(
+            "answer", "A fine deed, and a fine tale for the fire.", "friendly"
+        ),
+    }.items()
+}
+
+
+# The same with a "no" in it, which turns what is meant around.
+_DENIED = {
+    re.compile(pattern, re.IGNORECASE): retort
+    for pattern, retort in {
+        r"\b(pay|gold|buy|price|deal|offer|much|worth)\b": Retort(
+            "answer", "Then keep your gold, and good day to you.", "calm"
+        ),
+        r"\b(heal|healing|healer|bandage|hurt|help|wounds?|potion)\b": Retort(
+            "answer", "As you wish, I shall stay away.", "calm"
+        ),
+        r"\b(fight|harm|war|sword|quarrel|enemy|blood)\b": Retort(
+            "answer", "Then put away your sword and be welcome.", "friendly"
+        ),
+        r"\b(monsters?|danger|left|safe|lurks|moves|alive|fear)\b": Retort(
+            "answer", "Good to hear, then I shall sleep the better.", "friendly"
+        ),
+        r"\b(company|companion|alone|help|with me|follow)\b": Retort(
+            "answer", "Then go alone, and go with luck.", "calm"
+        ),
+        r"\b(quest|task|work|errand|job)\b": Retort("answer", "Then another will take it, go your way.", "calm"),
     }.items()
 }
 
 
 def retort(said: str, legal_actions: tuple[str, ...]) -> Retort | None:
-    """The ready answer to what was said; None when it is none of the usual, or is said with a "no" in it."""
-    if _NO.search(said):
-        return None
-    return next((r for often, r in _OFTEN.items() if r.action in legal_actions and often.search(said)), None)
+    """The ready answer to what was said; None when it is none of the usual."""
+    usual = _DENIED if _NO.search(said) else _OFTEN
+    return next((r for often, r in usual.items() if r.action in legal_actions and often.search(said)), None)
 
 
 # What was said and how it was answered: for a model to see how it is done.

@@ -19,7 +19,7 @@ from inference.proposing import EXPIRED, NO_MODEL, Draft, Unsafe, proposed, sett
 from inference.purse import UNLIMITED, Purse
 from inference.router import Route, Router
 from inference.safety import unsafe as unsafe_answer
-from inference.slots import Slots, Urgency
+from inference.slots import Pace, Slots, Urgency
 from inference.validation import Refused
 from schemas import TIERS, DecisionExpired, DecisionRejected, DecisionRequested, Event
 
@@ -66,6 +66,7 @@ class Worker:
         self._unsafe = unsafe
         self._now_ms = now_ms
         self._slots = _slots(engines)
+        self._paces = {engine: Pace() for engine in self._slots}
         self._working: set[str] = set()
         self._recent: dict[str, None] = {}
 
@@ -175,6 +176,7 @@ class Worker:
             allowed_ms=self._allowed_ms(question),
             now_ms=self._now_ms,
             purse=self._purse,
+            pace=self._paces[id(engine)],
         )
 
     async def _voted(self, question: Question, ensemble: Ensemble) -> Draft:

@@ -147,10 +147,6 @@ class Crew:
         """The workers' processes."""
         return [process for child in self._children.values() for process in child.processes()]
 
-    async def stop_role(self, role: str) -> None:
-        """Stop one role's worker, and keep the others."""
-        await self._children[role].stop()
-
     def failure(self, role: str, what: str) -> ChildFailed:
         """An error that says what is wrong with a role's worker, with the last lines of its log."""
         return self._children[role].failure(what)

@@ -19,7 +19,7 @@ from streams.publications import Publication, Publications
 from streams.transport import Batch
 from streams.world_clock import Pace, WorldClock
 
-# A worker that stops in the midst of a transaction holds its locks: shorter than the session after which it is replaced.
+# A worker that sleeps in the midst of a transaction holds its locks: less than the time after which it is replaced.
 IDLE_IN_TRANSACTION_S = 4
 # A worker that is told to stop does so, whether or not its servers answer.
 LAST_SEND_S = 5.0

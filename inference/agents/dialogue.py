@@ -79,7 +79,8 @@ def _runs(words: list[str], length: int) -> set[tuple[str, ...]]:
 def _complexity(context: Context) -> float:
     said = text(context, "said", SAID_MAX)
     clauses = len(re.findall(r"[,;.!?]+(?=\s)", said))
-    return weighed(unknown=_rules(context) is None, asked="?" in said, clauses=clauses / 3, long=len(said.split()) / 40)
+    asked, long = 0.3 * ("?" in said), len(said.split()) / 60
+    return weighed(unknown=_rules(context) is None, asked=asked, clauses=clauses / 4, long=long)
 
 
 dialogue = Agent(

@@ -120,5 +120,4 @@ event_chain = Agent(
     complexity=lambda context: weighed(fair=_size(context) != "small", large=_size(context) == "large"),
     impact=lambda context: "medium",
     tells=("cause", "decision", "happened", "zone", "hours", "says"),
-    changes_world=True,
 )

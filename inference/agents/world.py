@@ -88,5 +88,4 @@ world = Agent(
     ),
     impact=lambda context: "medium",
     tells=("day", "hour"),
-    changes_world=True,
 )

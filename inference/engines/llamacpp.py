@@ -26,6 +26,8 @@ SLOTS = 1
 CONTEXT_TOKENS = 2_048
 # Prompts are read in steps of this many tokens, and an abort waits for the step: 1.6 s on an idle core.
 STEP_TOKENS = 256
+# A prompt of 200 tokens takes 5 MB: what some forty agents ask over and over fits, at a tenth of a worker's memory.
+PROMPTS_KEPT_MIB = 192
 # A small model errs as soon as it takes an unlikely token, and repeats itself when it may only take the likeliest: so
 # it draws freely, but only among tokens at least MIN_P times as likely as the likeliest.
 TEMPERATURE = 0.6
@@ -115,8 +117,8 @@ def _parameters(parameters: Any, weights: Path) -> Any:
     parameters.n_parallel = SLOTS
     parameters.n_batch = parameters.n_ubatch = STEP_TOKENS
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = THREADS
-    # A slot keeps the prompt it read last, which is all that is shared here; the cache beside it would take up to 8 GB.
-    parameters.cache_ram_mib = 0
+    # Reading a prompt anew takes ten times as long as going on from one that was read before.
+    parameters.cache_ram_mib = PROMPTS_KEPT_MIB
     parameters.n_ctx_checkpoints = 0
     parameters.warmup = False
     parameters.verbosity = 0

@@ -36,7 +36,7 @@ INSERTS_AT_ONCE = 3
 HELD_EVENTS_MAX = 400_000
 # An insert of ten events costs ClickHouse and its views what one of a thousand does, 40 ms of a core: where few events
 # come, a moment is waited for more. History is for analysts, who do not notice.
-GATHERED_EVENTS_MIN, GATHER_S = 1_000, 0.5
+GATHERED_EVENTS_MIN, GATHER_S = 1_000, 2.0
 
 _WRITE_RANGE = statement("write_range")
 _READ_RANGE = statement("read_range")
@@ -62,6 +62,8 @@ class _Queue:
     writer: asyncio.Task[None] | None = None
     #: Whether anything was written since the partition was claimed: then nothing interrupted is left of it.
     resumed: bool = False
+    #: Whether the last insert was a small one: then the next waits a moment for more.
+    trickles: bool = False
 
     def add(self, records: Sequence[Any], position: Position) -> None:
         """Take up the records that were not taken up before."""
@@ -122,7 +124,7 @@ class HistoryProcessor:
     async def _write(self, queue: _Queue) -> None:
         """Write all of a partition that can be written; an interrupted range that is still short is held back."""
         while queue.records and queue.claim_number == self._positions.claim_number:
-            if len(queue.records) < GATHERED_EVENTS_MIN:
+            if queue.trickles and len(queue.records) < GATHERED_EVENTS_MIN:
                 await asyncio.sleep(GATHER_S)
             position = self._positions[queue.tp]
             low = position.stored
@@ -144,6 +146,7 @@ class HistoryProcessor:
                 await self._regain(queue.claim_number)
                 return
             queue.resumed = True
+            queue.trickles = len(batch) < GATHERED_EVENTS_MIN
             del queue.records[: len(batch)]
 
     async def _interrupted(self, tp: TP, low: int) -> int | None:

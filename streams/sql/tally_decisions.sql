@@ -1,4 +1,4 @@
--- ClickHouse. Every decision asked for since a stamp, with its first answer and what came of it.
+-- ClickHouse. Every decision asked for since a stamp, with what came of it: by which route, and why not by a better one.
 with
   asked as (
     select `decision_requested.decision_id` as decision_id,
@@ -17,9 +17,11 @@ with
   effective as (
     select `decision_effective.decision_id` as decision_id,
       uniqExact(id) as effects,
+      argMin(`decision_effective.route`, stamp) as effective_route,
       min(bitShiftRight(stamp, 16)) as effective_ms
     from events where fact = 'decision_effective' and stamp >= {since:UInt64}
     group by decision_id)
-select decision_id, agent, tier, requested_ms, deadline_ms, route, fallback_reason, effects, effective_ms
+select decision_id, agent, tier, requested_ms, deadline_ms,
+  if(effective_route = '', route, effective_route) as decided_by, fallback_reason, effects, effective_ms
 from asked left join proposed using (decision_id) left join effective using (decision_id)
 order by decision_id

@@ -28,6 +28,7 @@ from streams.reaching import reaching
 from streams.statements import statement
 from streams.world.agreement import Agreement, Reused, agreement
 from streams.world.tally import Cost, Decision, Due, Tally, standstills, tally
+from streams.world_clock import held
 
 POLICY_ROLE = "policy"
 ROLES = ("fold", "history", "decide", "infer", POLICY_ROLE)
@@ -46,7 +47,7 @@ BEGINS = "2026-01-01T00:00:00Z"
 SETTLE_WITHIN_S = 150.0
 #: How many reused answers are asked again in full: half a minute of a small model's time on a laptop.
 SAMPLE = 60
-#: The clock's first tick comes with the policy worker's first second.
+#: The clock ticks every second; one that has not for so long will not tick again by itself.
 TICK_WITHIN_S = 60.0
 
 
@@ -140,19 +141,18 @@ class Day:
 
     async def _live(self) -> None:
         self._game.start()
-        waited_until_s = time.monotonic() + TICK_WITHIN_S
-        first_ms: int | None = None
+        ticked_s, first_ms, last_ms = time.monotonic(), None, None
         while self._game.running and not self._stopping.is_set():
             await self._crew.look()
-            ticks = await self._rows("tally_clock")
-            if ticks:
-                first_ms = ticks[0][1] if first_ms is None else first_ms
-                lived = (ticks[-1][1] - first_ms) / (self._plan.days * DAY_MS)
-                self._told(min(1.0, lived), await self._scene(ticks[-1][1]))
+            first_ms, now_ms = (await self._rows("tally_time"))[0]
+            if now_ms and now_ms != last_ms:
+                ticked_s, last_ms = time.monotonic(), now_ms
+                lived = (now_ms - first_ms) / (self._plan.days * DAY_MS)
+                self._told(min(1.0, lived), await self._scene(now_ms))
                 if lived >= 1:
                     return
-            elif time.monotonic() > waited_until_s:
-                raise self._crew.failure(POLICY_ROLE, f"the world's clock has not ticked within {TICK_WITHIN_S:.0f} s")
+            elif time.monotonic() - ticked_s > TICK_WITHIN_S:
+                raise self._crew.failure(POLICY_ROLE, f"the world's clock has not ticked for {TICK_WITHIN_S:.0f} s")
             self._memory_mb = max(self._memory_mb, await asyncio.to_thread(memory_mb))
             await self._pause()
 
@@ -170,10 +170,11 @@ class Day:
 
     async def _reckon(self, lived_s: float) -> Outcome:
         self._say("the days are over: the clock stops, the heroes rest, open decisions come to their end")
-        await self._crew.stop_role(POLICY_ROLE)
-        game = await report(self._game)
-        if not await self._closed():
-            self._say(f"some decisions have not come to their end within {SETTLE_WITHIN_S:.0f} s")
+        # The policies go on: what is still to be decided may need the budget's word, and ends in announcements.
+        async with held(self._servers.postgres):
+            game = await report(self._game)
+            if not await self._closed():
+                self._say(f"some decisions have not come to their end within {SETTLE_WITHIN_S:.0f} s")
         decisions = [Decision(*row) for row in await self._rows("tally_decisions")]
         costs = [Cost(*row) for row in await self._rows("tally_costs")]
         ticks = await self._rows("tally_clock")
@@ -207,7 +208,7 @@ class Day:
             # Looked at again once all is read: what had only been asked for was not known to be open before.
             if (
                 await self._open_decisions() == 0
-                and await self._counting.settled(LOOK_EVERY_S, without=(POLICY,))
+                and await self._counting.settled(LOOK_EVERY_S)
                 and await self._open_decisions() == 0
             ):
                 return True

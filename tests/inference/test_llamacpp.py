@@ -19,7 +19,7 @@ from inference.engines import EngineBusy, EngineRefused, LlamaCpp, choose_engine
 from inference.prompts import Prompt, conversation
 from inference.validation import read
 from schemas import CostSampled, DecisionProposed
-from tests.inference.asking import answer_all, asked, context_of, death, descent, worker
+from tests.inference.asking import answer_all, asked, context_of, death, worker
 
 MB = 1_000_000
 
@@ -60,7 +60,7 @@ async def test_a_real_context_gets_a_line_in_the_agents_shape(engine: LlamaCpp) 
 async def test_heroes_are_chronicled_by_the_model_and_each_attempt_is_paid_for(engine: LlamaCpp) -> None:
     killers = ["a jackal", "a soldier ant", "a hill orc"]
     events = [death(killer, number=number) for number, killer in enumerate(killers)]
-    requests = [asked(event) for event in [*events, descent(hero="Sif", number=9)]]
+    requests = [asked(event) for event in [*events, death("a hill orc", hero="Sif", number=9)]]
     for request in requests:
         request.decision_requested.deadline_ms = time.time_ns() // MB + 120_000
         request.decision_requested.cost_cap_usd_micros = 100_000

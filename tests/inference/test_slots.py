@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.slots import Slots, Urgency
+from inference.slots import NoTime, Pace, Slots, Urgency
 from schemas import TIERS
 
 URGENCIES = st.builds(Urgency, st.integers(0, 2), st.integers(0, 9))
@@ -84,3 +85,29 @@ async def test_a_quarter_of_an_engine_that_serves_gold_too_is_lent_to_nobody_els
 
 def test_the_tiers_are_in_their_order() -> None:
     assert [Urgency.of(tier, 0).rank for tier in TIERS] == [0, 1, 2]
+
+
+def test_what_an_engine_cannot_finish_in_time_is_not_begun_and_is_tried_again_after_a_while() -> None:
+    pace = Pace()
+    pace.check(1)
+    for _ in range(30):
+        pace.took(2_000)
+    pace.check(2_000)
+    with pytest.raises(NoTime, match="1500 ms are left"):
+        pace.check(1_500)
+    refused = 1
+    while True:
+        try:
+            pace.check(1_500)
+        except NoTime:
+            refused += 1
+        else:
+            break
+    assert 1 < refused < 20
+
+
+def test_the_usual_time_follows_the_latest_answers() -> None:
+    pace = Pace()
+    for duration_ms in (2_000,) * 30 + (200,) * 30:
+        pace.took(duration_ms)
+    assert 200 <= pace.usual_ms < 210
