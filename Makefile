@@ -52,7 +52,7 @@ test: setup ## every test, with real Kafka, Postgres and ClickHouse
 	@$(BIN)/pytest -n 2 --dist loadfile
 
 # In an environment of its own: six gigabytes that nothing else needs. AVX2 is enough; the first start takes a minute.
-test-vllm: setup ## vLLM for real, on the processor, with the packaged weights; makes .venv-vllm
+test-vllm: setup ## vLLM for real, on the processor, with the packaged weights (VLLM_TESTS='-k NAME' for some)
 	@wanted=$$(cksum < requirements-vllm.lock); \
 	if [ "$$wanted" != "$$(cat .venv-vllm/.installed 2>/dev/null)" ]; then \
 		echo "Installing $$(grep -c == requirements-vllm.lock) packages into .venv-vllm"; \
@@ -60,7 +60,7 @@ test-vllm: setup ## vLLM for real, on the processor, with the packaged weights; 
 		&& $(BIN)/uv pip install --quiet --python .venv-vllm/bin/python --no-deps -r requirements-vllm.lock \
 		&& echo "$$wanted" > .venv-vllm/.installed || exit 1; \
 	fi; \
-	.venv-vllm/bin/python -m pytest tests/vllm --confcutdir=tests/vllm -p no:cacheprovider
+	.venv-vllm/bin/python -m pytest tests/vllm --confcutdir=tests/vllm -p no:cacheprovider $(VLLM_TESTS)
 
 check: setup ## style, types, the arrows between packages, generated code in step
 	$(BIN)/ruff check .

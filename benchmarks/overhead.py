@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from selectors import SelectSelector
 from statistics import median
 from typing import Any, TypeVar
 
 from benchmarks.decide import machine
+from inference.agent import Agent
 from inference.agents import AGENTS
 from inference.attempt import Question, by_rules
 from inference.batching import Batches
@@ -29,6 +31,8 @@ from schemas.stamps import pack
 T = TypeVar("T")
 
 AGENT = "chronicler"
+#: Asked in full each time: it is calls that are measured.
+ASKED: Mapping[str, Agent] = {AGENT: replace(AGENTS[AGENT], complexity=lambda context: 1.0)}
 SERVICE_S = 0.005
 SLOTS = 8
 RUNS = 5
@@ -122,9 +126,9 @@ async def _worked(engine: Engine, requests: int, run: int) -> float:
     """Requests a second through the worker, as bytes of the log to bytes of the log."""
     records = [_event(run * requests + number).SerializeToString() for number in range(requests)]
     worker = Worker(
-        AGENTS,
+        ASKED,
         # Its tier alone: of an engine that serves gold too some slots would be kept.
-        {AGENTS[AGENT].tier: engine},
+        {ASKED[AGENT].tier: engine},
         router=Router(Cache(None, now_ms=_now_ms)),
         batches=Batches(now_ms=_now_ms),
         now_ms=_now_ms,
@@ -161,7 +165,7 @@ def _event(number: int) -> Event:
     request = DecisionRequested(
         decision_id=f"{number:08x}-0000-0000-0000-000000000000",
         agent=AGENT,
-        tier=AGENTS[AGENT].tier,
+        tier=ASKED[AGENT].tier,
         context=canonical(context),
         legal_actions=["chronicle"],
         deadline_ms=at_ms + _DEADLINE_MS,
@@ -173,7 +177,7 @@ def _event(number: int) -> Event:
 
 
 def _question(event: Event) -> Question:
-    question = Question.of(event.decision_requested, AGENTS)
+    question = Question.of(event.decision_requested, ASKED)
     assert not isinstance(question, Refused)  # the agent ships
     return question
 

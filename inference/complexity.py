@@ -7,19 +7,23 @@ from collections.abc import Mapping
 
 #: Up to here the rules answer, if they have an answer (tier 1).
 RULES_MAX = 0.3
+#: What one reason that a decision is hard comes to, if it is the only one.
+REASON = RULES_MAX
 #: From here on a request is answered alone (tier 4); between the two, together with others like it (tier 3).
-FULL_MIN = 0.8
+FULL_MIN = 0.65
 
 
 def weighed(**parts: bool | float) -> float:
-    """A score between 0 and 1 from reasons that a decision is hard, each between 0 and 1: a half of what is left each.
+    """A score between 0 and 1 from reasons that a decision is hard, each between 0 and 1.
 
-    Any one reason at its full weight is worth 0.5, two 0.75, three 0.875: more reasons are harder, none alone decides.
+    Each reason takes its part of REASON of what is left to 1: one at its full weight comes to 0.3, which rules can
+    still answer, two to 0.51, three to 0.66. So it takes two reasons for a model, and three for a call of its own.
     """
     left = 1.0
     for part in parts.values():
-        left *= 1.0 - 0.5 * min(1.0, max(0.0, float(part)))
-    return 1.0 - left
+        left *= 1.0 - REASON * min(1.0, max(0.0, float(part)))
+    # Rounded, so that one reason is no more than the rules' limit in floating point as well.
+    return round(1.0 - left, 6)
 
 
 def drawn(shares: Mapping[float, float], *of: object) -> float:

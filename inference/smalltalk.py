@@ -35,6 +35,10 @@ _OFTEN = {
         r"\b(thanks?|thank you|i owe you)\b": Retort("answer", "You are welcome, traveller.", "friendly"),
         r"\b(buy|sell|price|cost|wares|charge)\b": Retort("trade", "Show me, and we shall agree on a price.", "calm"),
         r"\b(bless|pray|prayer|curse)\b": Retort("bless", "May your god watch over you.", "calm"),
+        r"\b(shop|shopkeeper|smith|merchant|sword|armou?r)\b": Retort(
+            "gossip", "Ask the shopkeeper for that, not me.", "friendly"
+        ),
+        r"\b(altar|priest|temple|gods?|holy)\b": Retort("gossip", "A priest would know, go and ask one.", "calm"),
         r"\b(down|deeper|below)\b": Retort("answer", "Where the air grows cold, there the way leads down.", "calm"),
         r"\b(up|above|surface|home)\b": Retort("answer", "Where the air grows warm, there the way leads up.", "calm"),
         r"\b(hurt|heal|healing|healer|wounds?|wounded|bleeding|bandage)\b": Retort(

@@ -107,5 +107,4 @@ world_event = Agent(
     ),
     impact=lambda context: "medium",
     tells=("day", "hour", "zone", "hours", "reach", "says"),
-    changes_world=True,
 )

@@ -39,7 +39,7 @@ class Run:
 def run() -> Iterator[Run]:
     home = Path(tempfile.mkdtemp(prefix="norn-demo-"))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NORN_")}
-    command = [sys.executable, "-m", "streams.cli", "demo", "--seconds", "8", "--heroes", "4", "--json"]
+    command = [sys.executable, "-m", "streams.cli", "demo", "--seconds", "15", "--heroes", "8", "--json"]
     environment = {**kept, "NORN_HOME": str(home), "NORN_WEB_PORT": "0"}
     ran = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=DEMO_WITHIN_S, check=False
@@ -62,7 +62,7 @@ def test_every_event_that_was_produced_is_in_kafka_in_postgres_and_in_clickhouse
     assert (report["holes"], report["dead_letters"]) == (0, 0)
 
 
-def test_the_chronicler_was_asked_and_its_answers_took_effect_and_cost_something(run: Run) -> None:
+def test_a_model_was_asked_and_its_answers_took_effect_and_cost_something(run: Run) -> None:
     assert run.report["decisions"] >= 1
     assert run.report["cost_usd_micros"] > 0
 

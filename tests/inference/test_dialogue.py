@@ -46,7 +46,7 @@ def test_the_usual_is_answered_without_a_model(said: str, npc: str, action: str)
 
 @pytest.mark.parametrize(
     "said",
-    ["I will not kill you, Greta.", "I want nothing from your shop.", "What did the old smith dream of?"],
+    ["I will not kill you, Greta.", "I want nothing from your shop.", "What did the old man dream of?"],
 )
 def test_what_is_denied_or_unusual_is_left_to_a_model(said: str) -> None:
     context = {"npc": "villager", "said": said}

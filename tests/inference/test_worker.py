@@ -74,7 +74,7 @@ async def test_a_good_answer_becomes_a_proposal_and_its_cost() -> None:
         impact="low",
         complexity=0.5,
         batch_size=1,
-        why='{"complexity":0.5,"full_min":0.8}',
+        why='{"complexity":0.5,"full_min":0.65}',
     )
     assert cost == CostSampled(
         source="ai_inference",

@@ -103,7 +103,7 @@ async def test_a_day_is_not_over_while_a_request_that_was_only_just_read_is_open
     opened = iter([0, 1, 0, 0])
 
     class Counts:
-        async def settled(self, timeout_s: float, *, without: object) -> bool:
+        async def settled(self, timeout_s: float) -> bool:
             happened.append("settled")
             return True
 
