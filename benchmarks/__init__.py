@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import decide, fold, history, latency, memory, overhead, produce
+from benchmarks import decide, fold, gpu, history, latency, memory, overhead, produce
 from benchmarks.ground import Ground
 
 BENCHMARKS: Mapping[str, Callable[[Ground], dict[str, Any]]] = {
@@ -15,4 +15,5 @@ BENCHMARKS: Mapping[str, Callable[[Ground], dict[str, Any]]] = {
     "latency": latency.measure,
     "memory": memory.measure,
     "decide": lambda ground: decide.measure(ground) | overhead.measure(),
+    "gpu": lambda ground: gpu.measure(ground.say),
 }
