@@ -117,7 +117,7 @@ class Sender:
             else:
                 self._outbox.sent(batch)
                 self._kept_since = time.monotonic()
-                self._failing = False
+            self._failing = False
 
     def _look_for_broker(self) -> None:
         if self._ready or time.monotonic() - self._probed_at < _PROBE_EVERY_S:
@@ -208,7 +208,9 @@ class Sender:
             self._ready = False
             return
         self._outbox.refuse(None)
-        self._say("")
+        # A session after one that failed has still to show that the broker takes what it is sent.
+        if not self._failing:
+            self._say("")
 
     def _first(self) -> Batch | None:
         if self._spill.events:

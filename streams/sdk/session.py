@@ -108,18 +108,22 @@ class Session:
         try:
             taken = self._client.produce_batch(batch.topic, messages, batch.partition)
         except KafkaException as error:
-            self.failure = f"the client refused {batch.topic}: {error}"
+            self._refused(f"the client refused {batch.topic}: {error}")
             return
         if taken != len(messages):
             refused = next(message["_error"] for message in messages if "_error" in message)
-            self.failure = f"the client refused a record of {batch.topic}: {refused}"
+            self._refused(f"the client refused a record of {batch.topic}: {refused}")
 
     def poll(self, timeout_s: float) -> None:
-        """Serve what the client has to say, for `timeout_s`."""
+        """Serve what the client has to say, for `timeout_s` or until it fails."""
         until = time.monotonic() + timeout_s
-        self._client.poll(timeout_s)
-        while (left_s := until - time.monotonic()) > 0:
-            self._client.poll(left_s)
+        try:
+            self._client.poll(timeout_s)
+            while (left_s := until - time.monotonic()) > 0:
+                self._client.poll(left_s)
+        except KafkaException as error:
+            # The client raises what stops it for good; it never tells its error callback of that.
+            self.failure = self.failure or error.args[0].str()
 
     def acknowledged(self) -> list[Batch]:
         """The batches that are acknowledged, in the order they were sent, up to the first that is not; each once."""
@@ -140,6 +144,11 @@ class Session:
         del self._client
         return [(sent.batch, sent.acknowledged) for sent in self._sent]
 
+    def _refused(self, refusal: str) -> None:
+        # A client that has stopped for good refuses everything; why it stopped is told by a poll.
+        self.poll(0)
+        self.failure = self.failure or refusal
+
     def _on_delivery(self, sent: _Sent, error: KafkaError | None, _message: Message) -> None:
         if error is None:
             sent.acknowledged = True
@@ -148,5 +157,3 @@ class Session:
 
     def _on_error(self, error: KafkaError) -> None:
         self.complaint = error.str()
-        if error.fatal() and not self.failure:
-            self.failure = error.str()
