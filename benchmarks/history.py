@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.filling import fill
 from benchmarks.ground import RUNS, Ground, rate
+from projections.events_tables import EVENTS_TABLES
 from streams.clickhouse import connect
 
 EVENTS = 2_000_000
@@ -20,7 +21,8 @@ def measure(ground: Ground) -> dict[str, Any]:
     runs = []
     for number in range(RUNS):
         group = f"bench-history-{number}"
-        client.command("truncate table events")
+        for table in EVENTS_TABLES:
+            client.command(f"truncate table {table.name}")
         ground.say(f"history, run {number + 1} of {RUNS}")
         with ground.worker("history", group):
             runs.append(round(rate(ground.watch(group, count))))

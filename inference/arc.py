@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inference.prompts import as_data
+from inference import reading
+from schemas.topics import DAY_MS
 
 Plan = Mapping[str, Any]
 Chapter = Mapping[str, Any]
@@ -16,7 +17,6 @@ Chapter = Mapping[str, Any]
 Choice = tuple[str, tuple[str, ...]]
 
 CHAPTERS = 5
-DAY_MS = 86_400_000
 #: An arc is due every 14 days: five chapters of 60 hours leave a day and a half for one that was approved late.
 CHAPTER_MS = DAY_MS * 5 // 2
 # Few players cannot divide over many choices.
@@ -125,9 +125,9 @@ def plan(content: Mapping[str, Any], players: int, start_ms: int) -> Plan:
     chapter, or to 0 at the end. A chapter with a `choice` lets the players choose its branch; its `openings` are what
     is told first of all, by the branch that led to it.
     """
-    theme = _theme(content)
+    theme = reading.choice(content, "action", THEMES)
     name, prize, scenes = _THEMES[theme]
-    words = {"foe": _words(content, "antagonist", 40) or _FOE, "prize": prize}
+    words = {"foe": reading.text(content, "antagonist", 40, default=_FOE), "prize": prize}
     choices = {number: choice for number, choice in _CHOICES.items() if number != 3 or players >= MANY_PLAYERS}
     chapters = [
         {
@@ -147,9 +147,9 @@ def plan(content: Mapping[str, Any], players: int, start_ms: int) -> Plan:
     return {
         "theme": theme,
         "antagonist": words["foe"],
-        "tone": _words(content, "tone", 20),
-        "title": _words(content, "title", 80) or name,
-        "hook": _words(content, "hook", 200) or str(chapters[0]["text"]),
+        "tone": reading.text(content, "tone", 20),
+        "title": reading.text(content, "title", 80, default=name),
+        "hook": reading.text(content, "hook", 200, default=str(chapters[0]["text"])),
         "players": players,
         "participation_threshold": chapters[0]["participation_threshold"],
         "chapters": chapters,
@@ -187,16 +187,6 @@ def ending(arc: Plan, branch: str) -> str:
 def _chapter(arc: Plan, number: int) -> Chapter:
     chapters: Sequence[Chapter] = arc["chapters"]
     return chapters[number - 1]
-
-
-def _theme(content: Mapping[str, Any]) -> str:
-    theme = content.get("action")
-    return theme if isinstance(theme, str) and theme in _THEMES else THEMES[0]
-
-
-def _words(content: Mapping[str, Any], name: str, limit: int) -> str:
-    value = content.get(name)
-    return as_data(value, limit) if isinstance(value, str) else ""
 
 
 def _sentence(text: str, words: Mapping[str, str]) -> str:

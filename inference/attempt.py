@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from inference.agent import Agent, Answer, Context
+from inference.budget import SOURCE
 from inference.engines.engine import Completion, Engine, models_of
 from inference.guarded import BreakerOpen
 from inference.prices import cost_usd_micros
@@ -24,6 +25,8 @@ from schemas import TIERS, CostSampled, DecisionRequested, NornError
 
 # Of the time for a call: money that comes later leaves too little for the call itself.
 BUDGET_SHARE = 0.5
+# What a call has come to until something better is known: its caller may leave at any moment.
+_ABORTED = Refused("aborted", "nobody waits for the answer any more")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Question:
         """Read a request; refused when its agent is unknown, because then nobody can answer."""
         agent = agents.get(request.agent)
         if agent is None:
-            return Refused("unknown_agent", f"no agent is named {request.agent[:40]!r}")
+            return unknown_agent(request.agent)
         try:
             context = orjson.loads(request.context)
         except orjson.JSONDecodeError:
@@ -113,6 +116,17 @@ def by_rules(question: Question) -> tuple[Answer, str]:
     return answer, ""
 
 
+def unknown_agent(name: str) -> Refused:
+    """The refusal of what nobody can answer, because no agent has this name."""
+    return Refused("unknown_agent", f"no agent is named {name[:40]!r}")
+
+
+def worst_usd_micros(engine: Engine, prompt: Prompt, allowed_ms: int) -> int:
+    """The most that a call may cost, whichever of the engine's models answers."""
+    size = prompt.size_bytes()
+    return max(cost_usd_micros(model, size, prompt.max_tokens, allowed_ms) for model in models_of(engine))
+
+
 async def by_engine(
     engine: Engine,
     question: Question,
@@ -132,57 +146,87 @@ async def by_engine(
     """
     until_ms = now_ms() + allowed_ms
     taken = await _reserved(engine, question, prompt, purse, allowed_ms)
-    queued_ms = now_ms()
-    started_ms: int | None = None
-    said: Completion | Refused = Refused("aborted", "nobody waits for the answer any more")
+    call = _Call(engine, prompt, now_ms, queued_ms=now_ms(), until_ms=until_ms)
     cost: CostSampled | None = None
-    try:
-        if isinstance(taken, Refused):
-            said = taken
-        else:
-            async with asyncio.timeout(max(0, until_ms - queued_ms) / 1000), slots:
-                if pace is not None:
-                    pace.check(until_ms - now_ms())
-                started_ms = now_ms()
-                said = await engine.complete(replace(prompt, allowed_ms=max(1, until_ms - started_ms)))
-    except TimeoutError:
-        lacking = "no free slot" if started_ms is None else "no answer"
-        said = Refused("timeout", f"{lacking} from {engine.name} within {allowed_ms} ms")
-    except BreakerOpen as error:
-        # Nobody was asked, so nothing was spent.
-        said, started_ms = Refused(error.reason, str(error)), None
-    except NornError as error:
-        said = Refused(error.reason, str(error))
-    except Exception as error:  # an engine is foreign code: its bugs may cost an answer, not the worker
-        said = Refused("engine_failed", f"{type(error).__name__}: {error}")
-    finally:
-        if isinstance(taken, Reservation):
-            if started_ms is not None:
-                took_ms = max(0, now_ms() - started_ms)
-                cost = _cost(engine, question, said, took_ms, taken)
-                if pace is not None:
-                    pace.took(took_ms)
+    if isinstance(taken, Refused):
+        call.said = taken
+    else:
+        try:
+            await call.make(slots, pace, allowed_ms)
+        finally:
+            # A call that is cancelled is paid for too, as far as it got.
+            cost = call.cost(question, taken, pace)
             purse.settle(taken, cost.cost_usd_micros if cost else 0, calls=1 if cost else 0)
     # Whoever waited for the slot begins before this answer is looked at: the engine shall not wait for that.
     await asyncio.sleep(0)
-    wrote = said if isinstance(said, Completion) else None
-    return Attempt(
-        outcome=_believed(said, question),
-        cost=cost,
-        said=wrote,
-        engine=(wrote.engine if wrote else "") or engine.name,
-        model=(wrote.model if wrote else "") or engine.model,
-        waited_ms=max(0, (now_ms() if started_ms is None else started_ms) - queued_ms),
-        prompt_hash=prompt.digest(),
-        asked=question.request.decision_id,
-    )
+    return call.attempt(question, cost)
+
+
+@dataclass
+class _Call:
+    """A call of an engine, as far as it has got.
+
+    queued_ms: since when it waits for a slot. asked_ms: when the engine was asked; None while nothing can have been
+    spent. said: what came of it.
+    """
+
+    engine: Engine
+    prompt: Prompt
+    now_ms: Callable[[], int]
+    queued_ms: int
+    until_ms: int
+    asked_ms: int | None = None
+    said: Completion | Refused = _ABORTED
+
+    async def make(self, slots: AbstractAsyncContextManager[Any], pace: Pace | None, allowed_ms: int) -> None:
+        """Wait for a slot, and ask the engine; what goes wrong is a refusal."""
+        try:
+            async with asyncio.timeout(max(0, self.until_ms - self.queued_ms) / 1000), slots:
+                if pace is not None:
+                    pace.check(self.until_ms - self.now_ms())
+                self.asked_ms = self.now_ms()
+                left_ms = max(1, self.until_ms - self.asked_ms)
+                self.said = await self.engine.complete(replace(self.prompt, allowed_ms=left_ms))
+        except TimeoutError:
+            lacking = "no free slot" if self.asked_ms is None else "no answer"
+            self.said = Refused("timeout", f"{lacking} from {self.engine.name} within {allowed_ms} ms")
+        except BreakerOpen as error:
+            # Nobody was asked, so nothing was spent.
+            self.said, self.asked_ms = Refused(error.reason, str(error)), None
+        except NornError as error:
+            self.said = Refused(error.reason, str(error))
+        except Exception as error:  # an engine is foreign code: its bugs may cost an answer, not the worker
+            self.said = Refused("engine_failed", f"{type(error).__name__}: {error}")
+
+    def cost(self, question: Question, taken: Reservation, pace: Pace | None) -> CostSampled | None:
+        """What has been spent, of which `pace` learns; None when the engine was not asked."""
+        if self.asked_ms is None:
+            return None
+        took_ms = max(0, self.now_ms() - self.asked_ms)
+        cost = _cost(self.engine, question, self.said, took_ms, taken)
+        if pace is not None:
+            pace.took(took_ms)
+        return cost
+
+    def attempt(self, question: Question, cost: CostSampled | None) -> Attempt:
+        """What came of it, read."""
+        wrote = self.said if isinstance(self.said, Completion) else None
+        return Attempt(
+            outcome=_believed(self.said, question),
+            cost=cost,
+            said=wrote,
+            engine=(wrote.engine if wrote else "") or self.engine.name,
+            model=(wrote.model if wrote else "") or self.engine.model,
+            waited_ms=max(0, (self.now_ms() if self.asked_ms is None else self.asked_ms) - self.queued_ms),
+            prompt_hash=self.prompt.digest(),
+            asked=question.request.decision_id,
+        )
 
 
 async def _reserved(
     engine: Engine, question: Question, prompt: Prompt, purse: Purse, allowed_ms: int
 ) -> Reservation | Refused:
-    size = prompt.size_bytes()
-    worst = max(cost_usd_micros(model, size, prompt.max_tokens, allowed_ms) for model in models_of(engine))
+    worst = worst_usd_micros(engine, prompt, allowed_ms)
     cap = question.request.cost_cap_usd_micros
     if worst > cap:
         return Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {cap} allowed")
@@ -216,7 +260,7 @@ def _cost(
     used = said if isinstance(said, Completion) else Completion("", 0, 0, took_ms, "length")
     model = used.model or engine.model
     return CostSampled(
-        source="ai_inference",
+        source=SOURCE,
         model=model,
         agent=question.agent.name,
         decision_id=question.request.decision_id,

@@ -19,8 +19,3 @@ def bucket(number: float, bounds: Sequence[float], words: Sequence[str]) -> str:
 def depth_of(depth: int) -> str:
     """How deep a level lies: the first levels, the middle ones where most heroes die, and the deep."""
     return bucket(depth, (1, 4, 9), ("surface", "shallow", "middle", "deep"))
-
-
-def crowd_of(players: int) -> str:
-    """How many take part."""
-    return bucket(players, (1, 4, 20), ("nobody", "few", "some", "many"))

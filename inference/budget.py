@@ -17,20 +17,25 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict
 
 from schemas import BudgetAsked, BudgetRefused, BudgetReserved, BudgetReturned, BudgetSettled, CostSampled
+from schemas.stamps import HOUR_MS
+from schemas.topics import DAY_MS
 
 Scope = Literal["agent", "tier", "total"]
 Period = Literal["hour", "day", "month"]
 PERIODS: tuple[Period, ...] = ("hour", "day", "month")
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+#: Whose facts a budget's are: asks and verdicts alike go to the one partition of this key, in one order.
+SUBJECT = "budget"
+#: The source of the cost samples that are of calls of models; what machines and disks cost comes from others.
+SOURCE = "ai_inference"
+
 USD = 1_000_000
 # A cost sample is published with its answer; one that comes this long after its reservation's end is still its own.
 LAPSE_GRACE_MS = 5_000
 # Nobody holds a reservation for longer, whatever the asker's clock says: its end may be hours ahead, or never.
 HELD_MAX_MS = 600_000
 # Late cost samples of a settled ask are recognised for this long: far longer than a worker needs to come back.
-SETTLED_KEPT_MS = 3_600_000
-
+SETTLED_KEPT_MS = HOUR_MS
 
 # The most that a fact's own fields hold: a sum past it could neither be stored nor told, and the budget would stop.
 CALLS_MAX = (1 << 32) - 1

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from inference.engines.engine import Completion, EngineBusy, EngineRefused, models_of
-from inference.guarded import ALLOWED_MS, BreakerOpen, Guarded
+from inference.engines.engine import ALLOWED_MS, Completion, EngineBusy, EngineRefused, models_of
+from inference.guarded import BreakerOpen, Guarded
 from inference.prompts import Prompt
 from schemas import NornError
 

@@ -1,7 +1,8 @@
 """Court: one decision's case, from what the log says of it to the one effect that it has.
 
 Pure: a case learns from events, in any order and however often each comes, and is ruled on at a time that it is told.
-Whatever has happened, a request of a known agent has at most one effect, and has it once its deadline has passed.
+Whatever has happened, a request of a known agent has at most one effect, and has it once its deadline has passed; one
+that has been overdue for very long is rejected.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from schemas import (
     fact_of,
 )
 from schemas.stamps import time_ms
+from schemas.topics import DAY_MS
 
 #: From the first word of a decision to its end. held: a proposal whose request has not been read; rejected: no answer
 #: is possible, so there is no effect.
@@ -35,6 +37,9 @@ CLOSED: tuple[State, ...] = ("effective", "rejected")
 
 # Requests and proposals are on different partitions: a worker that has to catch up may read the answer much earlier.
 GRACE_MS = 60_000
+# Nobody waits for an answer that has been due for a month: workers and games are not away for so long. And whoever has
+# decided it then may have forgotten that by now.
+OVERDUE_MS = 30 * DAY_MS
 #: A case that can be ruled on at once.
 NOW_MS = 0
 # What a database's signed number holds; a deadline beyond it has no meaning either.
@@ -159,6 +164,8 @@ def ruled(case: Case, agents: Mapping[str, Agent], now_ms: int) -> Ruling:
     try:
         if case.state == "awaiting_approval":
             return _reviewed(case, question, now_ms)
+        if _overdue(case.request, now_ms):
+            return _impossible(case, Refused("overdue", f"its answer was due over {OVERDUE_MS // DAY_MS} days ago"))
         if case.proposal is not None and time_ms(case.proposal.stamp) <= case.deadline_ms:
             return _judged(case, question, agents, now_ms)
         if now_ms >= case.deadline_ms:
@@ -176,6 +183,11 @@ def _without_request(case: Case, now_ms: int) -> Ruling:
     # Should its request come after all, it is answered as if nobody had proposed anything.
     left = replace(case, proposal=None, due_ms=None, told=case.told | Told.REJECTED)
     return Ruling(left, facts, case.proposal)
+
+
+def _overdue(request: Event, now_ms: int) -> bool:
+    # Without a deadline it was to be answered at once.
+    return now_ms - (request.decision_requested.deadline_ms or time_ms(request.stamp)) > OVERDUE_MS
 
 
 def _impossible(case: Case, refused: Refused) -> Ruling:

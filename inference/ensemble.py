@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from google.protobuf.message import Message
 
 from inference.agent import Answer, Impact
-from inference.attempt import Attempt, Question, by_engine
+from inference.attempt import Attempt, Question, by_engine, worst_usd_micros
 from inference.breaker import Breaker, RateBreaker
 from inference.consensus import Consensus, Vote, consensus, settled, units
-from inference.engines.engine import Engine, EngineRefused, models_of
-from inference.guarded import ALLOWED_MS, Guarded
+from inference.engines.engine import ALLOWED_MS, Engine, EngineRefused, models_of
+from inference.governance import gravest
+from inference.guarded import Guarded
 from inference.prices import cost_usd_micros
 from inference.prompts import Prompt
-from inference.proposing import graver
 from inference.purse import UNLIMITED, Purse
 from inference.seat_call import NOT_NEEDED, SeatCall
 from inference.validation import Refused
@@ -138,8 +138,7 @@ class Ensemble:
         kept_out: dict[int, Refused] = {}
         for seat in sorted(range(len(self._seats)), key=lambda seat: (-units(self._seats[seat].weight), seat)):
             engine = self._guarded[seat]
-            models = models_of(engine)
-            worst = max(cost_usd_micros(model, prompt.size_bytes(), prompt.max_tokens, each_ms) for model in models)
+            worst = worst_usd_micros(engine, prompt, each_ms)
             if engine.open:
                 kept_out[seat] = Refused("breaker_open", f"{engine.model} has failed too often of late")
             elif worst > left:
@@ -200,7 +199,7 @@ class Ensemble:
                 decision_id=decision_id, agent=agent, valid_votes=len(votes), needed=self.needed, detail=detail
             )
             refused = Refused("models_insufficient", detail)
-            return Verdict(refused, 0.0, graver(question.request.impact), facts=[*cast, lacking], costs=costs)
+            return Verdict(refused, 0.0, gravest(question.request.impact), facts=[*cast, lacking], costs=costs)
         out = [self._seats[seat].weight for seat, call in calls.items() if call.attempt is None]
         found = consensus(votes, out if early else ())
         impact = _impact(question, found)
@@ -250,4 +249,4 @@ def _impact(question: Question, found: Consensus) -> Impact:
         chosen: str = question.agent.impact({**question.context, CHOSEN: found.answer.action})
     except Exception:  # anybody may have written the context: then the request's own impact stands
         chosen = ""
-    return graver(question.request.impact, chosen)
+    return gravest(question.request.impact, chosen)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from inference.agent import IMPACTS, Agent, Answer, Context, Impact
-from inference.attempt import Question, by_rules
+from inference.attempt import Question, by_rules, unknown_agent
 from inference.prompts import canonical
 from inference.validation import Refused, illegal, read
 from schemas import DecisionEffective, DecisionProposed, DecisionRejected, DecisionRequested
 
-#: What a person has to agree to first (spec C.1).
+#: What a person has to agree to first (spec B.1 and C.1).
 GATED: frozenset[Impact] = frozenset({"high", "critical"})
 # Beside content of 8,000 bytes an effect holds this much of the context, and stays below the 10 KB of a fact.
 ABOUT_BYTES_MAX = 1_000
@@ -42,7 +42,7 @@ def fault(
     """Why a proposal may not take effect; None when it may."""
     agent = agents.get(proposed.agent)
     if agent is None:
-        return Refused("unknown_agent", f"no agent is named {proposed.agent[:40]!r}")
+        return unknown_agent(proposed.agent)
     if not proposed.decision_id:
         return Refused("no_decision", "a proposal without a decision's id answers nothing")
     if request is not None:
@@ -70,10 +70,14 @@ def rejected(proposed: DecisionProposed | DecisionRequested, refused: Refused) -
     )
 
 
+def gravest(*impacts: str) -> Impact:
+    """The gravest of the impacts; a word that is none counts as low."""
+    return max((one for one in IMPACTS if one in impacts), key=IMPACTS.index, default="low")
+
+
 def stake(question: Question, proposed: DecisionProposed | None = None) -> Impact:
     """What is at stake: the most that the request, the proposal and the agent itself say."""
-    said = [question.request.impact, proposed.impact if proposed is not None else "", _own(question)]
-    return IMPACTS[max((IMPACTS.index(one) for one in IMPACTS if one in said), default=0)]
+    return gravest(question.request.impact, proposed.impact if proposed is not None else "", _own(question))
 
 
 def _own(question: Question) -> Impact:

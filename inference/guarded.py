@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from inference.breaker import Breaker, Permit
-from inference.engines.engine import Completion, Engine, EngineBusy, EngineTimeout, QueueFull, models_of
+from inference.engines.engine import ALLOWED_MS, Completion, Engine, EngineBusy, EngineTimeout, QueueFull, models_of
 from inference.prompts import Prompt
 
-#: Spec C.1: how long a model may take where the caller does not say how long it will wait.
-ALLOWED_MS = 5_000
 # Its own limit comes before the caller's: otherwise a model that hangs looks like a caller who has changed his mind.
 LIMIT_SHARE = 0.95
 

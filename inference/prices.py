@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schemas import PermanentError
+from schemas.stamps import HOUR_MS
 
 _MILLION = 1_000_000
-_HOUR_MS = 3_600_000
 # No million tokens cost more; a greater number was meant in another unit.
 _USD_MAX = 10_000
 
@@ -38,7 +38,6 @@ RUNS_ON: Mapping[str, str] = {
     "Qwen2.5-7B-Instruct": "g5.xlarge",
 }
 
-
 # What the shell was told at its start; it goes before the tables, because list prices change.
 _told: dict[str, int] = {}
 
@@ -55,7 +54,7 @@ def cost_usd_micros(model: str, prompt_tokens: int, completion_tokens: int, dura
     if apart is not None:
         return max(1, _ceil_div(prompt_tokens * apart[0] + completion_tokens * apart[1], _MILLION))
     if model in RUNS_ON:
-        return max(1, _ceil_div(duration_ms * INSTANCES[RUNS_ON[model]], _HOUR_MS))
+        return max(1, _ceil_div(duration_ms * INSTANCES[RUNS_ON[model]], HOUR_MS))
     raise UnknownPrice(
         f"no price is known for {model!r}: put it into NORN_PRICES, in dollars per million tokens, or into a table of"
         " inference/prices.py"

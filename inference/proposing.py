@@ -8,8 +8,9 @@ from typing import Literal
 
 from google.protobuf.message import Message
 
-from inference.agent import IMPACTS, Answer, Impact
+from inference.agent import Answer, Impact
 from inference.attempt import Attempt, Question, by_rules
+from inference.governance import GATED, gravest
 from inference.validation import Refused
 from schemas import AnswerFoundUnsafe, CostSampled, DecisionProposed
 
@@ -23,8 +24,6 @@ REASON_MAX = 200
 UNSAFE_TEXT_MAX = 2_000
 #: What is wrong with a text that may not be shown or done; what merely fits badly or broke off is not unsafe.
 UNSAFE_REASONS = frozenset({"malformed", "illegal_action", "too_long", "reserved_token", "unprintable"})
-# From here on a person must say yes (spec B.1).
-_APPROVED_FROM = IMPACTS.index("high")
 
 NO_MODEL = Refused("no_model", "no model package installed")
 EXPIRED = Refused("expired", "its deadline had passed before it was taken up")
@@ -112,7 +111,7 @@ def proposed(question: Question, draft: Draft, settled: Settled) -> DecisionProp
     """The proposal, without what only the worker knows: complexity, latency and why this route."""
     fault, answer = settled.fault, settled.answer
     fallen = fault is not None
-    impact = graver(question.request.impact, draft.impact)
+    impact = gravest(question.request.impact, draft.impact)
     reason = "" if fault is None else fault.detail if fault is NO_MODEL else said(fault)
     return DecisionProposed(
         decision_id=question.request.decision_id,
@@ -125,16 +124,11 @@ def proposed(question: Question, draft: Draft, settled: Settled) -> DecisionProp
         fallback_reason="; ".join(filter(None, [reason[:REASON_MAX], settled.why_default[:REASON_MAX]])),
         confidence=0.0 if fallen else draft.confidence,
         impact=impact,
-        requires_approval=IMPACTS.index(impact) >= _APPROVED_FROM,
+        requires_approval=impact in GATED,
         batch_size=0 if fallen else draft.batch_size,
         prompt_hash=draft.prompt_hash,
         safety=settled.safety[:REASON_MAX],
     )
-
-
-def graver(*impacts: str) -> Impact:
-    """The gravest of the impacts; a word that is none counts as low."""
-    return max((one for one in IMPACTS if one in impacts), key=IMPACTS.index, default="low")
 
 
 def said(fault: Refused) -> str:

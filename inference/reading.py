@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from inference.agent import Context
-from inference.buckets import bucket, crowd_of
+from inference.buckets import bucket
 from inference.prompts import Turn, as_data, conversation, data
 from schemas import Event
 
@@ -25,6 +25,8 @@ _COUNTS = ("day", "hour", "players", "deaths", "deepest", "said")
 # parameters that is shown all of them gives one and the same answer whatever the state.
 _SHOWN = 3
 
+# How many play: some from four on, many from twenty.
+_CROWD = (1, 4, 20)
 # How much gold a player came to in the window, on the whole: below the first bound the market runs dry.
 _WEALTH = (-9, 60)
 # How many died in the window, for each player.
@@ -120,7 +122,7 @@ def json_object(written: str) -> dict[str, Any]:
 
 def crowd(context: Context) -> str:
     """How many play: nobody, few, some or many."""
-    return crowd_of(number(context, "players"))
+    return bucket(number(context, "players"), _CROWD, ("nobody", "few", "some", "many"))
 
 
 def wealth(context: Context) -> str:

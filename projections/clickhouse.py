@@ -1,149 +1,33 @@
 """ClickHouse: what has been true. Every event in typed columns, and the projections folded from them on the way in.
 
-Records are inserted as they stand in the log: ClickHouse itself decodes the protobuf. A projection is a state table fed
-by a materialised view over the events, and a plain view that merges the states; nothing needs FINAL.
+A projection is a state table fed by materialised views over the events tables (see `projections.events_tables`), and a
+plain view that merges the states; nothing needs FINAL.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
-
 from projections import PROJECTIONS, VIEWS
 from projections.crdt.crdt import Key
-from projections.errors import DeclarationRefused, SchemaRefused
+from projections.errors import SchemaRefused
+from projections.events_tables import (
+    EVENTS,
+    EVENTS_TABLES,
+    OTHER,
+    Column,
+    EventsTable,
+    all_events_sql,
+    event_columns,
+    events_sql,
+    mark,
+    table_settings,
+)
 from projections.fields import TEXT, WHOLE, names, quoted
-from projections.limits import limits
 from projections.projection import OrderedView, Projection, Table, tables
-from projections.records import INSERT_SETTINGS, LOG_COLUMNS, concatenate, inline_schema, log_fields
-from schemas import FACTS, Event, stamps
-
-__all__ = [
-    "EVENTS_TABLE",
-    "INSERT_SETTINGS",
-    "concatenate",
-    "inline_schema",
-    "insert_columns",
-    "log_fields",
-    "migrate",
-    "read",
-]
-
-EVENTS_TABLE = "events"
-
-# How many inserts back a repeated token is recognised: hours of them, for the price of some files' names.
-DEDUPLICATION_WINDOW = 10_000
-
-# Below this size a part is one file instead of two for each of a hundred columns, which an insert pays for most.
-WIDE_PART_BYTES_MIN = 256 << 20
-
-#: Fields of few distinct texts, stored and compared as numbers. Each costs every insert 2 ms a 100,000 events, whether
-#: or not its fact is among them, so only those that most events have.
-LOW_CARDINALITY = frozenset({"region", "origin", "zone", "reason"})
-
-_TYPES = {
-    FieldDescriptor.TYPE_STRING: "String",
-    FieldDescriptor.TYPE_BYTES: "String",
-    FieldDescriptor.TYPE_BOOL: "Bool",
-    FieldDescriptor.TYPE_DOUBLE: "Float64",
-    FieldDescriptor.TYPE_FLOAT: "Float32",
-    FieldDescriptor.TYPE_INT32: "Int32",
-    FieldDescriptor.TYPE_SINT32: "Int32",
-    FieldDescriptor.TYPE_INT64: "Int64",
-    FieldDescriptor.TYPE_SINT64: "Int64",
-    FieldDescriptor.TYPE_UINT32: "UInt32",
-    FieldDescriptor.TYPE_FIXED32: "UInt32",
-    FieldDescriptor.TYPE_UINT64: "UInt64",
-    FieldDescriptor.TYPE_FIXED64: "UInt64",
-}
-
-# After ClickHouse's DateTime has ended; a stamp beyond is refused by the fold, and must not stop the insert.
-_TIME = f"fromUnixTimestamp64Milli(toInt64(least(bitShiftRight(stamp, {stamps.COUNTER_BITS}), 4294967295000)), 'UTC')"
-
-
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    type: str
-    #: MATERIALIZED, by this expression.
-    expression: str = ""
-
-    @property
-    def mark(self) -> str:
-        """What tells in the column's comment whether its expression is still this one."""
-        return _mark(self.expression) if self.expression else ""
-
-    @property
-    def sql(self) -> str:
-        materialized = f" materialized {self.expression} comment '{self.mark}'" if self.expression else ""
-        return f"{quoted(self.name)} {self.type}{materialized}"
-
-
-def event_columns(projections: Sequence[Projection]) -> tuple[_Column, ...]:
-    """The columns of the events table: envelope, `fact`, every fact's fields as `<fact>.<field>`, place in the log.
-
-    `foldable` is whether the event is within the limits of these projections.
-    """
-    members = ", ".join(f"'{field.name}' = {field.number}" for field in _members())
-    within = [limit.within for found in limits(tables(projections)).values() for limit in found if limit.binds]
-    columns = [
-        *(_Column(field.name, _type(field)) for field in Event.DESCRIPTOR.fields if field.containing_oneof is None),
-        _Column("fact", f"Enum16('none' = 0, {members})"),
-        _Column("time", "DateTime64(3, 'UTC')", _TIME),
-        _Column("foldable", "Bool", " and ".join(f"({condition})" for condition in within)),
-        *(
-            _Column(f"{fact}.{field.name}", _type(field))
-            for fact, kind in FACTS.items()
-            for field in kind.DESCRIPTOR.fields
-        ),
-        *(_Column(column.name, column.clickhouse) for column in LOG_COLUMNS),
-    ]
-    return tuple(columns)
-
-
-def insert_columns(facts: Iterable[str]) -> list[str]:
-    """The columns to name in an insert of records that hold no other facts than these.
-
-    ClickHouse fills the rest in bulk instead of row by row, which takes a quarter off an insert of players' facts.
-    """
-    envelope = [field.name for field in Event.DESCRIPTOR.fields if field.containing_oneof is None]
-    fields = [f"{fact}.{field.name}" for fact in sorted(facts) for field in FACTS[fact].DESCRIPTOR.fields]
-    return [*envelope, "fact", *fields, *(column.name for column in LOG_COLUMNS)]
-
-
-def _members() -> Iterable[FieldDescriptor]:
-    return sorted(Event.DESCRIPTOR.oneofs_by_name["fact"].fields, key=lambda field: field.number)
-
-
-def _type(field: Any) -> str:
-    if field.type not in _TYPES:
-        raise DeclarationRefused(f"{field.full_name} is of a type that has no column in ClickHouse: use plain fields")
-    kind = _TYPES[field.type]
-    if kind == "String" and field.name in LOW_CARDINALITY:
-        kind = f"LowCardinality({kind})"
-    return f"Array({kind})" if field.is_repeated else kind
-
-
-def events_sql(projections: Sequence[Projection]) -> str:
-    """The events table, ordered as the log is: what was inserted together lies together, and no insert is sorted."""
-    columns = ",\n    ".join(column.sql for column in event_columns(projections))
-    return (
-        f"create table if not exists {EVENTS_TABLE} (\n    {columns},\n"
-        "    index by_time time type minmax granularity 1,\n"
-        "    index by_subject subject type bloom_filter(0.01) granularity 1\n"
-        f") engine = MergeTree order by (log_topic, log_partition, log_offset) settings {_table_settings()}"
-    )
-
-
-def _table_settings() -> str:
-    return (
-        f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, min_bytes_for_wide_part = {WIDE_PART_BYTES_MIN}"
-    )
 
 
 def state_name(table: Table) -> str:
@@ -151,13 +35,13 @@ def state_name(table: Table) -> str:
     return f"{table.name}_state"
 
 
-def state_columns(table: Table) -> tuple[_Column, ...]:
+def state_columns(table: Table) -> tuple[Column, ...]:
     """The keys, and a partial aggregate for each of the table's aggregates."""
     states = [part.state() for part in table.aggregates]
     plain = "Int64" if table.vanishing else ""
     return (
-        *(_Column(key.name, key.type.clickhouse) for key in table.keys),
-        *(_Column(state.name, plain or state.type) for state in states),
+        *(Column(key.name, key.type.clickhouse) for key in table.keys),
+        *(Column(state.name, plain or state.type) for state in states),
     )
 
 
@@ -167,19 +51,25 @@ def state_sql(table: Table) -> str:
     engine = "SummingMergeTree" if table.vanishing else "AggregatingMergeTree"
     return (
         f"create table if not exists {state_name(table)} ({columns}) "
-        f"engine = {engine} order by ({names(key.name for key in table.keys)}) settings {_table_settings()}"
+        f"engine = {engine} order by ({names(key.name for key in table.keys)}) settings {table_settings()}"
     )
 
 
-def fold_sql(table: Table) -> str:
+def fold_views(table: Table) -> dict[str, str]:
+    """Every view that feeds a state table, by name: one for each table of events that can hold its facts."""
+    sources = [source for source in EVENTS_TABLES if source.facts.intersection(table.facts)]
+    return {f"{table.name}_fold_{source.kind}": fold_sql(table, source) for source in sources}
+
+
+def fold_sql(table: Table, source: EventsTable) -> str:
     """How one insert's events become partial states: a group-by."""
     keys = [_key(key, table.facts) for key in table.keys]
     states = [part.state() for part in table.aggregates]
     selected = [f"{sql} as {quoted(key.name)}" for sql, key in zip(keys, table.keys, strict=True)]
     selected += [f"{state.select} as {quoted(state.name)}" for state in states]
-    facts = ", ".join(f"'{fact}'" for fact in table.facts)
+    facts = ", ".join(f"'{fact}'" for fact in table.facts if fact in source.facts)
     return (
-        f"select {', '.join(selected)} from {EVENTS_TABLE} as e "
+        f"select {', '.join(selected)} from {source.name} as e "
         f"where e.fact in ({facts}) and e.foldable group by {', '.join(keys)}"
     )
 
@@ -211,30 +101,54 @@ def migrate(
     Each step can be done again, so an interrupted migration is finished by the next. A column that is new to a state
     table starts from the events after it. Raises SchemaRefused when a table holds something else than is declared.
     """
-    done = _migrate_table(client, EVENTS_TABLE, events_sql(projections), event_columns(projections))
+    done = _migrate_events(client, projections)
     for table in tables(projections):
         done += _migrate_table(client, state_name(table), state_sql(table), state_columns(table), table.keys)
-        done += _migrate_fold(client, table)
+        for name, sql in fold_views(table).items():
+            done += _migrate_fold(client, name, state_name(table), sql)
     wanted = {table.name: view_sql(table) for table in tables(projections)}
     wanted |= {view.name: view.sql() for view in views}
     changed = False
     for name, sql in wanted.items():
         # A view that reads another is made anew after it.
-        changed = changed or _comment(client, name) != _mark(sql)
+        changed = changed or _comment(client, name) != mark(sql)
         if changed:
-            client.command(f"create or replace view {quoted(name)} as {sql} comment '{_mark(sql)}'")
+            client.command(f"create or replace view {quoted(name)} as {sql} comment '{mark(sql)}'")
             done.append(name)
     return done
 
 
+def _migrate_events(client: Any, projections: Sequence[Projection]) -> list[str]:
+    done = _keep_older_events(client)
+    for table in EVENTS_TABLES:
+        done += _migrate_table(client, table.name, events_sql(table, projections), event_columns(table, projections))
+    if _comment(client, EVENTS) != mark(all_events_sql()):
+        client.command(f"{all_events_sql()} comment '{mark(all_events_sql())}'")
+        done.append(EVENTS)
+    return done
+
+
+def _keep_older_events(client: Any) -> list[str]:
+    """Before there was a table for each kind of topic, `events` held them all, and one view fed each state from it."""
+    done = []
+    if _rows(client, _READ_OLDER_EVENTS, {"name": EVENTS}):
+        # First of all: a worker that still runs then fails, instead of writing what no view folds.
+        client.command(f"rename table {EVENTS} to {OTHER.name}")
+        done.append(OTHER.name)
+    for (view,) in _rows(client, _READ_OLDER_FOLDS):
+        client.command(f"drop view {quoted(view)}")
+        done.append(view)
+    return done
+
+
 def _migrate_table(
-    client: Any, name: str, create: str, columns: Sequence[_Column], keys: Sequence[Key] | None = None
+    client: Any, name: str, create: str, columns: Sequence[Column], keys: Sequence[Key] | None = None
 ) -> list[str]:
-    held = {row[0]: row[1:] for row in _rows(client, _READ_COLUMNS, {"name": name})}
+    held = {row[0]: _Held(*row[1:]) for row in _rows(client, _READ_COLUMNS, {"name": name})}
     if not held:
         client.command(create)
         return [name]
-    sorted_by = [column for column, (_, _, in_key) in held.items() if in_key]
+    sorted_by = [column for column, found in held.items() if found.is_key]
     if keys is not None and sorted_by != [key.name for key in keys]:
         raise SchemaRefused(
             f"{name} is kept by ({', '.join(sorted_by)}), declared by ({names(key.name for key in keys)}): {_ADVICE}"
@@ -242,22 +156,45 @@ def _migrate_table(
     done = []
     # An expression may speak of a column that is new as well.
     for column in sorted(columns, key=lambda column: bool(column.expression)):
-        if column.name not in held:
-            client.command(f"alter table {quoted(name)} add column if not exists {column.sql}")
-        elif held[column.name][0] == column.type and held[column.name][1] == column.mark:
-            continue
-        elif held[column.name][0] == column.type or _extends(column.type, held[column.name][0]):
-            client.command(f"alter table {quoted(name)} modify column {column.sql}")
-        else:
-            raise SchemaRefused(f"{name}.{column.name} is {held[column.name][0]}, declared {column.type}: {_ADVICE}")
-        done.append(f"{name}.{column.name}")
+        change = _change(name, column, held.get(column.name))
+        if change:
+            client.command(f"alter table {quoted(name)} {change}")
+            done.append(f"{name}.{column.name}")
     return done
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A column as ClickHouse has it; `kind` is DEFAULT, MATERIALIZED, ALIAS or nothing."""
+
+    type: str
+    kind: str
+    comment: str
+    is_key: int
+
+
+def _change(name: str, column: Column, held: _Held | None) -> str:
+    """What brings a column up to date, or ""; raises SchemaRefused where nothing does."""
+    if held is None:
+        return f"add column if not exists {column.sql}"
+    if held.type != column.type and not _extends(column.type, held.type):
+        raise SchemaRefused(f"{name}.{column.name} is {held.type}, declared {column.type}: {_ADVICE}")
+    if column.stored and held.kind == "ALIAS":
+        return f"modify column {quoted(column.name)} remove alias"
+    return "" if (held.type, held.comment) == (column.type, column.comment) else f"modify column {column.sql}"
 
 
 _ADVICE = "give it a new name, or drop the table and fold again from the log"
 _READ_COLUMNS = """
-select name, type, comment, is_in_sorting_key
+select name, type, default_kind, comment, is_in_sorting_key
 from system.columns where database = currentDatabase() and table = {name:String} order by position
+"""
+_READ_OLDER_EVENTS = """
+select name from system.tables where database = currentDatabase() and name = {name:String} and engine = 'MergeTree'
+"""
+_READ_OLDER_FOLDS = """
+select name from system.tables
+where database = currentDatabase() and engine = 'MaterializedView' and endsWith(name, '_fold')
 """
 _READ_COMMENT = "select comment from system.tables where database = currentDatabase() and name = {name:String}"
 
@@ -269,17 +206,14 @@ def _extends(declared: str, held: str) -> bool:
     return declared.startswith(prefix) and held.startswith(prefix) and members[0] >= members[1]
 
 
-def _migrate_fold(client: Any, table: Table) -> list[str]:
-    name, sql = f"{table.name}_fold", fold_sql(table)
+def _migrate_fold(client: Any, name: str, state: str, sql: str) -> list[str]:
     comment = _comment(client, name)
     if comment is None:
-        client.command(
-            f"create materialized view if not exists {name} to {state_name(table)} as {sql} comment '{_mark(sql)}'"
-        )
-    elif comment != _mark(sql):
+        client.command(f"create materialized view if not exists {name} to {state} as {sql} comment '{mark(sql)}'")
+    elif comment != mark(sql):
         # In place: were the view dropped and made again, an insert in between would not be folded.
         client.command(f"alter table {name} modify query {sql}")
-        client.command(f"alter table {name} modify comment '{_mark(sql)}'")
+        client.command(f"alter table {name} modify comment '{mark(sql)}'")
     else:
         return []
     return [name]
@@ -288,10 +222,6 @@ def _migrate_fold(client: Any, table: Table) -> list[str]:
 def _comment(client: Any, name: str) -> str | None:
     rows = _rows(client, _READ_COMMENT, {"name": name})
     return rows[0][0] if rows else None
-
-
-def _mark(sql: str) -> str:
-    return f"norn {hashlib.sha256(sql.encode()).hexdigest()}"
 
 
 def _rows(client: Any, query: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:

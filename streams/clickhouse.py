@@ -8,7 +8,8 @@ import clickhouse_connect
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import OperationalError
 
-from projections.clickhouse import EVENTS_TABLE, INSERT_SETTINGS, concatenate, insert_columns
+from projections.events_tables import table_of
+from projections.records import INSERT_SETTINGS, concatenate
 
 # An insert of a full batch takes well under a second; one that takes a minute has lost its server.
 SEND_RECEIVE_TIMEOUT_S = 60
@@ -28,7 +29,7 @@ def connect(url: str) -> Any:
 
 
 class Events:
-    """The events table, by raw records."""
+    """The tables of events, by raw records."""
 
     passing: tuple[type[BaseException], ...] = (OperationalError, OSError, urllib3.exceptions.HTTPError)
 
@@ -36,18 +37,19 @@ class Events:
         self._url = url
         self._client: Any = None
 
-    def insert(self, records: list[bytes], token: str, facts: frozenset[str]) -> None:
-        """Insert records, each with its log fields appended, once per token.
+    def insert(self, topic: str, records: list[bytes], token: str, facts: frozenset[str]) -> None:
+        """Insert a topic's records, each with its log fields appended, once per token.
 
         Only the columns of `facts` are named: to fill a hundred columns that hold nothing takes ClickHouse three times
         as long as to decode those that do.
         """
+        table = table_of(topic, facts)
         try:
             if self._client is None:
                 self._client = connect(self._url)
             self._client.raw_insert(
-                EVENTS_TABLE,
-                insert_columns(facts),
+                table.name,
+                table.insert_columns(facts),
                 insert_block=concatenate(records),
                 fmt="Protobuf",
                 settings={**INSERT_SETTINGS, "insert_deduplication_token": token},

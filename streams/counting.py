@@ -8,15 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import asyncpg
-
-from projections.clickhouse import EVENTS_TABLE
+from projections.events_tables import EVENTS
 from streams import clickhouse
 from streams.admin import log_sizes
-from streams.database import CONNECT_TIMEOUT_S
 from streams.embedded import Servers
 from streams.groups import ANSWERING, FOLD, HISTORY
-from streams.reaching import reaching
+from streams.reaching import postgres_at, reaching
 from streams.reconcile import Account, Log, PartitionCount, Store
 from streams.scanning import SCAN_EVENTS_MAX, Extents, Place, Scanned, scan
 from streams.statements import statement
@@ -113,22 +110,14 @@ class Counting:
 
     async def _stand(self) -> tuple[dict[tuple[str, Place], int], int]:
         """The next offset of every group in every partition, and how many dead letters the log has not been told of."""
-        with reaching("Postgres", self._servers.postgres):
-            connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
-            try:
-                rows = await connection.fetch(statement("count_places"), [FOLD, HISTORY, *ANSWERING])
-                unpublished = await connection.fetchval(statement("count_unpublished"))
-            finally:
-                await connection.close()
+        async with postgres_at(self._servers.postgres) as connection:
+            rows = await connection.fetch(statement("count_places"), [FOLD, HISTORY, *ANSWERING])
+            unpublished = await connection.fetchval(statement("count_unpublished"))
         return {(row["group_name"], (row["topic"], row["partition"])): row["next_offset"] for row in rows}, unpublished
 
     async def _published(self) -> dict[str, int]:
-        with reaching("Postgres", self._servers.postgres):
-            connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
-            try:
-                rows = await connection.fetch(statement("count_published"))
-            finally:
-                await connection.close()
+        async with postgres_at(self._servers.postgres) as connection:
+            rows = await connection.fetch(statement("count_published"))
         return {row["origin"]: row["sent"] for row in rows}
 
     async def _extents(self) -> Extents:
@@ -142,24 +131,20 @@ class Counting:
             return await asyncio.to_thread(scan, self._servers.kafka, extents, since.ends)
 
     async def _postgres(self) -> tuple[dict[str, list[Any]], dict[Place, int], dict[str, int]]:
-        with reaching("Postgres", self._servers.postgres):
-            connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
-            try:
-                rows = {
-                    group: await connection.fetch(statement("count_group"), group, role)
-                    for group, role in ((FOLD, "fold"), (HISTORY, "history"))
-                }
-                dead = await connection.fetch(statement("count_dead_letters"))
-                origins = await connection.fetch(statement("count_origins"), FOLD)
-            finally:
-                await connection.close()
+        async with postgres_at(self._servers.postgres) as connection:
+            rows = {
+                group: await connection.fetch(statement("count_group"), group, role)
+                for group, role in ((FOLD, "fold"), (HISTORY, "history"))
+            }
+            dead = await connection.fetch(statement("count_dead_letters"))
+            origins = await connection.fetch(statement("count_origins"), FOLD)
         by_place = {(row["topic"], row["partition"]): row["dead_letters"] for row in dead}
         return rows, by_place, {row["origin"]: row["events"] for row in origins}
 
     async def _clickhouse(self) -> dict[Place, tuple[int, int]]:
         query = (
             "select log_topic, log_partition, count(), uniqExact(origin, sequence)"
-            f" from {EVENTS_TABLE} group by log_topic, log_partition"
+            f" from {EVENTS} group by log_topic, log_partition"
         )
 
         def ask() -> dict[Place, tuple[int, int]]:

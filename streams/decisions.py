@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
-
-from projections.clickhouse import EVENTS_TABLE
+from projections.events_tables import EVENTS
 from projections.fields import quoted
 from schemas import FACTS, ApprovalGiven, Event, PermanentError, TemporaryError
 from streams import clickhouse
-from streams.database import CONNECT_TIMEOUT_S
 from streams.embedded import Servers
-from streams.reaching import reaching
+from streams.reaching import postgres_at, reaching
 from streams.sdk import Producer
 from streams.statements import statement
 
@@ -103,7 +100,10 @@ async def approve(servers: Servers, given: ApprovalGiven) -> Waiting:
     decision_id = given.decision_id
     row = await _asked(servers, lambda connection: connection.fetchrow(statement("read_judgement"), decision_id))
     if row is None:
-        raise UnknownDecision(f"no decision has the id {decision_id!r}: `norn decisions` lists those that wait")
+        raise UnknownDecision(
+            f"no decision has the id {decision_id!r}, or it came to its end long ago: `norn decisions` lists those that"
+            " wait"
+        )
     if row["state"] != "awaiting_approval":
         raise NotAwaiting(f"{decision_id} is {row['state']} and waits for nobody: `norn decisions` lists those that do")
     await asyncio.to_thread(_send, servers, given, row["subject"])
@@ -123,7 +123,7 @@ def _life(servers: Servers, decision_id: str) -> list[Told]:
     named = ", ".join(map(quoted, columns))
     about = " or ".join(f"{quoted(f'{fact}.decision_id')} = {{decision:String}}" for fact in ABOUT)
     query = (
-        f"select toString(fact), bitShiftRight(stamp, 16), {named} from {EVENTS_TABLE}"
+        f"select toString(fact), bitShiftRight(stamp, 16), {named} from {EVENTS}"
         f" where {about} order by stamp, log_topic, log_offset limit 1 by id"
     )
     with reaching("ClickHouse", servers.clickhouse):
@@ -156,12 +156,8 @@ def _send(servers: Servers, given: ApprovalGiven, subject: str) -> None:
 
 
 async def _asked(servers: Servers, work: Callable[[Any], Awaitable[T]]) -> T:
-    with reaching("Postgres", servers.postgres):
-        connection: Any = await asyncpg.connect(servers.postgres, timeout=CONNECT_TIMEOUT_S)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
+    async with postgres_at(servers.postgres) as connection:
+        return await work(connection)
 
 
 def seconds_left(waiting: Waiting) -> float:

@@ -12,18 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import psutil
 
 from streams.children import Child, Command
 from streams.config import Settings
 from streams.counting import Counting, Counts, Since
 from streams.crew import FOREMOST, MEASURE_ANEW, Crew
-from streams.database import CONNECT_TIMEOUT_S
 from streams.embedded import Servers
 from streams.live import Snapshot, snapshot
 from streams.preparing import prepare
-from streams.reaching import reaching
+from streams.reaching import postgres_at
 from streams.reconcile import Account, Verdict, produced_events, reconcile
 from streams.statements import statement
 from streams.world_clock import held
@@ -184,12 +182,8 @@ class Demo:
         )
 
     async def _world(self) -> tuple[int, int]:
-        with reaching("Postgres", self._servers.postgres):
-            connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
-            try:
-                row = await connection.fetchrow(statement("count_world"))
-            finally:
-                await connection.close()
+        async with postgres_at(self._servers.postgres) as connection:
+            row = await connection.fetchrow(statement("count_world"))
         return row["decisions"], row["cost_usd_micros"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from inference.court import Case, State, Told
+from inference.court import OVERDUE_MS, Case, State, Told
 from schemas import TOPICS, Event
 from schemas.partitions import partition_of
 from streams.database import Database
@@ -16,10 +16,17 @@ from streams.statements import statement
 DECISIONS_TOPIC = "ai.decisions.v1"
 # One sweep's share of what is due: some ten megabytes of events at most; the next follows at once.
 DUE_MAX = 1_000
+# A closed case keeps its request from a second effect, should it be read again: from a log that was rewound, or asked
+# anew by what called for it. A request that is overdue has no effect anyway (inference/court.py), so this is that long,
+# and as long again for a deadline that was still ahead when it was answered.
+KEPT_MS = 2 * OVERDUE_MS
+# Some ten milliseconds for Postgres, while nothing is ruled on.
+FORGOTTEN_MAX = 1_000
 
 _READ = statement("read_judgements")
 _DUE = statement("due_judgements")
 _STORE = statement("store_judgements")
+_FORGET = statement("forget_judgements")
 _READ_VERSION = statement("read_world_version")
 _REMEMBER_VERSION = statement("remember_world_version")
 
@@ -63,8 +70,11 @@ class Judgements:
 
         return await self._database.read(work)
 
-    async def store(self, connection: Any, cases: Sequence[Case]) -> None:
-        """Write cases in the caller's transaction, without losing what another worker has written in between."""
+    async def store(self, connection: Any, cases: Sequence[Case], now_ms: int) -> None:
+        """Write cases in the caller's transaction, without losing what another worker has written in between.
+
+        now_ms: from when those count as closed that are.
+        """
         if not cases:
             return
         await connection.execute(
@@ -78,7 +88,21 @@ class Judgements:
             [_bytes(case.proposal) for case in cases],
             [_bytes(case.approval) for case in cases],
             [int(case.told) for case in cases],
+            now_ms,
         )
+
+    async def forget(self, partitions: Iterable[int], now_ms: int) -> int:
+        """Drop cases of these partitions that were closed more than KEPT_MS ago; gives how many, FORGOTTEN_MAX at most.
+
+        Also of those that nobody has asked for, once nothing has been heard of them for so long.
+        """
+        wanted = list(partitions)
+
+        async def work(connection: Any) -> int:
+            done: str = await connection.execute(_FORGET, wanted, now_ms - KEPT_MS, FORGOTTEN_MAX)
+            return int(done.removeprefix("DELETE "))
+
+        return await self._database.write(work)
 
     async def remember_version(self, connection: Any, world_version: int) -> None:
         """Note a version of the world in the caller's transaction."""

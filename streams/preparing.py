@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
-import asyncpg
 from confluent_kafka.admin import AdminClient
 
 from projections import clickhouse as history
 from projections import postgres as truth
 from streams import clickhouse
 from streams.admin import create_topics
-from streams.database import CONNECT_TIMEOUT_S
 from streams.embedded import Servers
-from streams.reaching import reaching
+from streams.reaching import postgres_at, reaching
 
 #: Copies of every partition where the cluster has as many brokers: one may be lost while another is being mended.
 REPLICATION = 3
@@ -41,12 +38,8 @@ def make_topics(bootstrap: str) -> tuple[str, ...]:
 
 async def migrate_postgres(url: str) -> tuple[str, ...]:
     """Bring Postgres' tables up to date; gives the names of what was applied. Raises ServerAway."""
-    with reaching("Postgres", url):
-        connection: Any = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
-        try:
-            return tuple(await truth.migrate(connection))
-        finally:
-            await connection.close()
+    async with postgres_at(url) as connection:
+        return tuple(await truth.migrate(connection))
 
 
 def migrate_clickhouse(url: str) -> tuple[str, ...]:

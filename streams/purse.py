@@ -19,6 +19,7 @@ from typing import Any
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from google.protobuf.message import Message
 
+from inference.budget import SUBJECT
 from inference.purse import Reservation
 from inference.validation import Refused
 from schemas import (
@@ -36,7 +37,6 @@ from streams.dead_letters import Publisher
 
 log = logging.getLogger(__name__)
 
-SUBJECT = "budget"
 # So many calls are asked for at once: a busy agent waits for the log once in eight calls, an idle one holds little.
 CALLS_PER_ASK = 8
 # What a reservation that was forgotten keeps from others for at most; an agent that calls at all calls within it.
@@ -64,13 +64,11 @@ class _Ask:
     open_usd_micros: int = 0
     spent_calls: int = 0
     spent_usd_micros: int = 0
-    retired: bool = False
 
     def has(self, worst_usd_micros: int, now_ms: int) -> bool:
         """Whether it is granted and one more call fits."""
         return (
-            not self.retired
-            and self.granted.done()
+            self.granted.done()
             and not self.granted.cancelled()
             and self.granted.result() is None
             and now_ms < self.until_ms - DRAWN_UNTIL_MS
@@ -91,6 +89,10 @@ class _Account:
 
     asks: list[_Ask] = field(default_factory=list)
     refusal: _Refusal | None = None
+
+    def refused(self, now_ms: int) -> Refused | None:
+        """The refusal after which it is too early to ask again; None when it may be asked."""
+        return self.refusal.refused if self.refusal is not None and now_ms < self.refusal.until_ms else None
 
 
 class LogPurse:
@@ -134,9 +136,9 @@ class LogPurse:
         ours = self._accounts[agent, tier]
         # What was granted may be gone again before it is this call's turn.
         while (found := self._with_room(ours, worst_usd_micros)) is None:
-            refusal = ours.refusal
-            if refusal is not None and self._now_ms() < refusal.until_ms:
-                return refusal.refused
+            early = ours.refused(self._now_ms())
+            if early is not None:
+                return early
             refused = await self._granted(ours, agent, tier, worst_usd_micros)
             if refused is not None:
                 ours.refusal = _Refusal(self._now_ms() + REFUSED_AGAIN_MS, refused)
@@ -164,8 +166,7 @@ class LogPurse:
 
     def _ask_ahead(self, ours: _Account, agent: str, tier: str, worst_usd_micros: int) -> None:
         others = [one for one in ours.asks if not one.granted.done() or one.has(worst_usd_micros, self._now_ms())]
-        refused = ours.refusal is not None and self._now_ms() < ours.refusal.until_ms
-        if len(others) < 2 and not refused:
+        if len(others) < 2 and ours.refused(self._now_ms()) is None:
             self._ask(ours, agent, tier, self._calls_per_ask, worst_usd_micros)
 
     def _ask(self, ours: _Account, agent: str, tier: str, calls: int, worst_usd_micros: int) -> _Ask:

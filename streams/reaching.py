@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
+import asyncpg
 from clickhouse_connect.driver.exceptions import OperationalError
 from confluent_kafka import KafkaException
 from urllib3.exceptions import HTTPError
 
 from schemas import TemporaryError
-from streams.database import PASSING
+from streams.database import CONNECT_TIMEOUT_S, PASSING
 
 _AWAY: tuple[type[BaseException], ...] = (KafkaException, OperationalError, HTTPError, *PASSING)
 
@@ -35,6 +37,17 @@ def reaching(server: str, url: str) -> Iterator[None]:
             f"{server} at {without_password(url)} does not answer ({detail}): is it running, and is"
             f" NORN_{server.upper()} right? `norn doctor` looks at all of them."
         ) from error
+
+
+@asynccontextmanager
+async def postgres_at(url: str) -> AsyncIterator[Any]:
+    """A connection to Postgres, closed afterwards. Raises ServerAway, also when the server goes away meanwhile."""
+    with reaching("Postgres", url):
+        connection: Any = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 def without_password(url: str) -> str:

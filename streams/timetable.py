@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import asyncpg
 import orjson
 
-from streams.database import CONNECT_TIMEOUT_S
 from streams.groups import POLICY
 from streams.policies.schedules import SCHEDULES
-from streams.reaching import reaching
+from streams.reaching import postgres_at
 from streams.statements import statement
 
 
@@ -35,14 +32,10 @@ class Timetable:
 
 async def read(postgres: str, group: str = POLICY) -> Timetable:
     """Read it. Raises ServerAway."""
-    with reaching("Postgres", postgres):
-        connection: Any = await asyncpg.connect(postgres, timeout=CONNECT_TIMEOUT_S)
-        try:
-            time_ms = await connection.fetchval(statement("read_world_time"), group)
-            clock = await connection.fetchval(statement("read_schedules_clock"), group)
-            counted = await connection.fetch(statement("count_schedules"))
-        finally:
-            await connection.close()
+    async with postgres_at(postgres) as connection:
+        time_ms = await connection.fetchval(statement("read_world_time"), group)
+        clock = await connection.fetchval(statement("read_schedules_clock"), group)
+        counted = await connection.fetch(statement("count_schedules"))
     began_ms = orjson.loads(clock)["began_ms"] if clock is not None else time_ms
     return timetable(time_ms, began_ms, {row["schedule"]: (row["times"], row["due_ms"]) for row in counted})
 

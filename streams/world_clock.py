@@ -13,13 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
 from schemas import ClockTicked
-from streams.database import CONNECT_TIMEOUT_S, Database
+from streams.database import Database
 from streams.policy import WORLD
 from streams.publications import Publication, Publications
-from streams.reaching import reaching
+from streams.reaching import postgres_at
 from streams.statements import statement
 
 # Once a second is as fine as anybody looks; a fast world ticks more often, so that its schedules lie apart,
@@ -120,9 +118,5 @@ async def held(postgres: str) -> AsyncIterator[None]:
 
 
 async def _hold(postgres: str, seconds: float) -> None:
-    with reaching("Postgres", postgres):
-        connection: Any = await asyncpg.connect(postgres, timeout=CONNECT_TIMEOUT_S)
-        try:
-            await connection.execute(_HOLD, seconds)
-        finally:
-            await connection.close()
+    async with postgres_at(postgres) as connection:
+        await connection.execute(_HOLD, seconds)

@@ -21,8 +21,10 @@ from streams.deciding import decide_role
 from streams.embedded import Servers
 from streams.worker import run
 from tests.inference.asking import guard
-from tests.workers import Workers
+from tests.workers import Workers, rows
 
+# A worker imports for 2.5 s of a core before it joins its group: on a machine with nothing to spare that took 33 s.
+START_WITHIN_S = 90.0
 #: A guard whose decisions are of no account, and a warden's that a person agrees to first.
 AGENTS: Mapping[str, Agent] = {
     "guard": guard,
@@ -50,6 +52,15 @@ class Deciders(Workers):
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         self.running.append(process)
         return process
+
+    async def claimed(self) -> None:
+        """Wait until a worker of the group has started and claimed its partitions, so that what follows is its work."""
+
+        async def there() -> bool:
+            query = "select from positions where group_name = $1 and epoch > 0"
+            return bool(await rows(self.servers.postgres, query, self.group))
+
+        await self.until(there, START_WITHIN_S)
 
 
 def dying(role: Role, dies: str, after: int) -> Role:

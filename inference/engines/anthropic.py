@@ -7,14 +7,12 @@ from typing import Any
 
 from inference.engines.engine import Completion, EngineBusy, EngineRefused
 from inference.engines.http import (
-    ALLOWED_MS,
     CONNECTIONS,
     BadRequest,
     Json,
     JsonServer,
     Sleep,
     may_carry_key,
-    refuse_reserved,
     tokens,
 )
 from inference.engines.providers import PROVIDERS, Provider, key_setting
@@ -56,21 +54,8 @@ class Anthropic:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Answer a prompt, asking again while the server is busy and there is time. Cancelling closes the request."""
-        refuse_reserved(prompt)
-        now_s = asyncio.get_running_loop().time
-        begun_s = now_s()
-        until_s = begun_s + (prompt.allowed_ms or ALLOWED_MS) / 1000
-        while True:
-            try:
-                reply = await self._server.post(
-                    "/messages", self._body(prompt), allowed_s=until_s - now_s(), seed=prompt.seed
-                )
-                break
-            except BadRequest as refused:
-                if not (self._takes_temperature and refused.unsupported(["temperature"])):
-                    raise
-                self._takes_temperature = False
-        return self._completion(reply, prompt, round((now_s() - begun_s) * 1000))
+        reply, duration_ms = await self._server.ask("/messages", prompt, self._body, self._do_without)
+        return self._completion(reply, prompt, duration_ms)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -89,6 +74,13 @@ class Anthropic:
             "tools": [{"name": TOOL, "description": TOOL_PURPOSE, "input_schema": prompt.schema}],
             "tool_choice": {"type": "tool", "name": TOOL, "disable_parallel_tool_use": True},
         }
+
+    def _do_without(self, refused: BadRequest) -> bool:
+        """Leave out the temperature where the model takes none; false when that is not what was refused."""
+        if not (self._takes_temperature and refused.unsupported(["temperature"])):
+            return False
+        self._takes_temperature = False
+        return True
 
     def _completion(self, reply: Json, prompt: Prompt, duration_ms: int) -> Completion:
         reason = reply.get("stop_reason")

@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 from inference.prompts import Prompt
 from schemas import PermanentError, TemporaryError
 
+#: Spec C.1: how long a model may take where the caller does not say how long it will wait.
+ALLOWED_MS = 5_000
+
 
 class EngineBusy(TemporaryError):
     """The engine cannot answer now; the same prompt may be answered later."""

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
-from inference.engines.engine import EngineBusy, EngineRefused, EngineTimeout, QueueFull
+from inference.engines.engine import ALLOWED_MS, EngineBusy, EngineRefused, EngineTimeout, QueueFull
 from inference.prompts import RESERVED, Prompt, as_data
 
 # Spec C.11: ten connections, kept for the next request.
@@ -28,8 +28,6 @@ BACKOFF_S = (1.0, 2.0, 4.0)
 JITTER_SHARE = 0.25
 # What is asked with less time left than this would be thrown away when it comes.
 ATTEMPT_MIN_S = 0.2
-#: Spec C.1: a model has five seconds where the caller does not say how long it will wait.
-ALLOWED_MS = 5_000
 # The largest prompt that any of our models reads takes a tenth of this; an answer is at most 8 KB and its envelope.
 REQUEST_MAX_BYTES = 1_000_000
 RESPONSE_MAX_BYTES = 1_000_000
@@ -86,11 +84,34 @@ class JsonServer:
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: Json, *, allowed_s: float, seed: int) -> Json:
-        """The server's answer to a body, asked again within `allowed_s` while it is busy.
+    async def ask(
+        self, path: str, prompt: Prompt, body: Callable[[Prompt], Json], do_without: Callable[[BadRequest], bool]
+    ) -> tuple[Json, int]:
+        """The server's answer to a prompt, and how many milliseconds it took, asked again while there is time.
 
-        Raises EngineBusy and EngineRefused.
+        Where the server refuses what stands in the body, `do_without` leaves that out of the bodies to come, or says
+        that it cannot. Cancelling closes the request. Raises EngineBusy and EngineRefused.
         """
+        refuse_reserved(prompt)
+        now_s = asyncio.get_running_loop().time
+        begun_s = now_s()
+        until_s = begun_s + (prompt.allowed_ms or ALLOWED_MS) / 1000
+        while True:
+            try:
+                reply = await self._post(path, body(prompt), until_s - now_s(), prompt.seed)
+                return reply, round((now_s() - begun_s) * 1000)
+            except BadRequest as refused:
+                if not do_without(refused):
+                    raise
+
+    async def close(self) -> None:
+        """Close the connections; the next request opens others."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _post(self, path: str, body: Json, allowed_s: float, seed: int) -> Json:
+        """The server's answer to a body, asked again within `allowed_s` while it is busy."""
         payload = orjson.dumps(body)
         if len(payload) > REQUEST_MAX_BYTES:
             raise EngineRefused(f"the prompt takes {len(payload)} bytes, of at most {REQUEST_MAX_BYTES}: shorten it")
@@ -108,12 +129,6 @@ class JsonServer:
         except _Again as again:
             raise again.error from again.__cause__
         return reply
-
-    async def close(self) -> None:
-        """Close the connections; the next request opens others."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def _once(self, path: str, payload: bytes, until_s: float) -> Json:
         left_s = until_s - asyncio.get_running_loop().time()

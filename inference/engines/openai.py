@@ -9,14 +9,12 @@ from typing import Any
 
 from inference.engines.engine import Completion, EngineBusy, EngineRefused
 from inference.engines.http import (
-    ALLOWED_MS,
     CONNECTIONS,
     BadRequest,
     Json,
     JsonServer,
     Sleep,
     may_carry_key,
-    refuse_reserved,
     tokens,
 )
 from inference.engines.providers import COMPATIBLE, Provider, key_setting
@@ -63,20 +61,8 @@ class OpenAI:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Answer a prompt, asking again while the server is busy and there is time. Cancelling closes the request."""
-        refuse_reserved(prompt)
-        now_s = asyncio.get_running_loop().time
-        begun_s = now_s()
-        until_s = begun_s + (prompt.allowed_ms or ALLOWED_MS) / 1000
-        while True:
-            try:
-                reply = await self._server.post(
-                    "/chat/completions", self._body(prompt), allowed_s=until_s - now_s(), seed=prompt.seed
-                )
-                break
-            except BadRequest as refused:
-                if not self._do_without(refused):
-                    raise
-        return self._completion(reply, prompt, round((now_s() - begun_s) * 1000))
+        reply, duration_ms = await self._server.ask("/chat/completions", prompt, self._body, self._do_without)
+        return self._completion(reply, prompt, duration_ms)
 
     async def close(self) -> None:
         """Close the connections."""

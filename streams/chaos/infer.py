@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 
 from schemas import TIERS, TOPICS, NornError
 from streams.admin import log_sizes
@@ -30,6 +29,7 @@ from streams.embedded import Servers, ports, start
 from streams.groups import DECIDE, INFER
 from streams.judgements import DECISIONS_TOPIC
 from streams.preparing import make_topics, migrate_postgres
+from streams.reaching import postgres_at
 from streams.sdk import Producer
 from streams.statements import statement
 
@@ -127,7 +127,7 @@ class InferChaos:
         self._deadline_ms = 0
 
     def run(self) -> Outcome:
-        """Do it all. Raises ServersError, ChildFailed, NotReady and BrokerAway."""
+        """Do it all. Raises ServersError, ServerAway, ChildFailed, NotReady and BrokerAway."""
         with tempfile.TemporaryDirectory(prefix="norn-chaos-", ignore_cleanup_errors=True) as folder:
             self._say("starting Kafka and Postgres")
             with start(Path(folder) / "servers", clickhouse=NO_CLICKHOUSE) as servers:
@@ -265,12 +265,9 @@ async def _stats(url: str) -> dict[str, int]:
 
 
 async def _rows(servers: Servers, query: str, *arguments: Any) -> list[Any]:
-    connection = await asyncpg.connect(servers.postgres)
-    try:
+    async with postgres_at(servers.postgres) as connection:
         rows: list[Any] = await connection.fetch(query, *arguments)
         return rows
-    finally:
-        await connection.close()
 
 
 async def _stop_all(children: list[Child]) -> None:

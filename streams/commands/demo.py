@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,16 +15,18 @@ from rich.console import Console
 from rich.live import Live
 
 from schemas import PermanentError
-from streams.commands.output import DOES_NOT_HOLD, INTERRUPTED, Json, answers, emit, errors, settings
+from streams.commands.interrupting import until_interrupted
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, settings
 from streams.commands.progress import ServerProgress
 
 if TYPE_CHECKING:
     from streams.config import Settings
-    from streams.demo import Demo, Outcome, Play
+    from streams.demo import Outcome, Play
     from streams.live import Snapshot
 
 # Where there is no terminal a line now and then is enough.
 LINE_EVERY_S = 2.0
+CUT_SHORT = "ended before it was reconciled; the next `norn demo` folds what is left, and reconciles all of it"
 #: A home plays one game at a time; whoever holds the lock is named in it.
 LOCK = "demo.lock"
 
@@ -89,31 +90,8 @@ def _run(play: Play, found: Settings, console: Console, *, live: bool) -> Outcom
             progress.close()
             with _showing(console, live) as (say, show):
                 say("starting the workers")
-
-                async def play_it() -> Outcome:
-                    return await _until_interrupted(Demo(play, found, servers, timeline, say=say, show=show))
-
-                return asyncio.run(play_it())
-
-
-async def _until_interrupted(demo: Demo) -> Outcome:
-    """The first signal ends the game, or what has come before it; the second ends everything."""
-    running = asyncio.create_task(demo.run())
-
-    def interrupt() -> None:
-        if not demo.stop():
-            running.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    try:
-        return await running
-    except asyncio.CancelledError:
-        errors.print(
-            "ended before it was reconciled; the next `norn demo` folds what is left, and reconciles all of it"
-        )
-        raise typer.Exit(INTERRUPTED) from None
+                demo = Demo(play, found, servers, timeline, say=say, show=show)
+                return asyncio.run(until_interrupted(demo.run(), demo.stop, CUT_SHORT))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from streams.commands.demo import NoGame, alone
-from streams.commands.output import DOES_NOT_HOLD, INTERRUPTED, Json, answers, emit, errors, settings
+from streams.commands.interrupting import until_interrupted
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, settings
 from streams.commands.progress import ServerProgress
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def _run(plan: Plan, found: Settings) -> Outcome:
         ) as servers:
             progress.close()
             with _showing(errors) as (say, told):
-                return asyncio.run(_until_interrupted(Day(plan, found, servers, say=say, told=told)))
+                day = Day(plan, found, servers, say=say, told=told)
+                return asyncio.run(until_interrupted(day.run(), day.stop))
 
 
 @contextmanager
@@ -91,23 +92,6 @@ def _showing(console: Console) -> Iterator[tuple[Callable[[str], None], Callable
             say(f"{share:4.0%}  {scene}")
 
     yield say, told
-
-
-async def _until_interrupted(day: Any) -> Outcome:
-    """The first signal ends the days; the second ends everything."""
-    running: asyncio.Task[Outcome] = asyncio.create_task(day.run())
-
-    def interrupt() -> None:
-        if not day.stop():
-            running.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    try:
-        return await running
-    except asyncio.CancelledError:
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def as_object(outcome: Outcome) -> dict[str, Any]:

@@ -12,15 +12,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from inference.budget import CAPS, Amount, Budget, Cap, Held, ask, passed, returned, sampled
+from inference.budget import CAPS, SOURCE, SUBJECT, Amount, Budget, Cap, Held, ask, passed, returned, sampled
 from schemas import BudgetAsked, BudgetReturned, ClockTicked, CostSampled, Event
 from schemas.stamps import time_ms
 from streams.policy import Policy, Reaction, State
-
-# A holder is known by the process it is; so are its asks, all of which go to the one partition of the budget's topic.
-SUBJECT = "budget"
-#: The samples that are of calls of models.
-SOURCE = "ai_inference"
 
 
 def _react(caps: Sequence[Cap], state: State, event: Event) -> Reaction:

@@ -34,7 +34,7 @@ from streams import dead_letters
 from streams.clock import Clock
 from streams.database import Database
 from streams.dead_letters import DeadLetter, Publisher
-from streams.judgements import DECISIONS_TOPIC, DUE_MAX, Judgements, partition_for
+from streams.judgements import DECISIONS_TOPIC, DUE_MAX, FORGOTTEN_MAX, Judgements, partition_for
 from streams.metrics import Metrics
 from streams.positions import Fenced, Move, Positions
 from streams.processors.answering import FLUSH_TIMEOUT_S, Answering
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 # A few times a second: a deadline that has passed is noticed within a blink, for one indexed read.
 SWEEP_EVERY_S = 0.25
+# What was closed two months ago may as well go a minute later.
+FORGET_EVERY_MS = 60_000
 
 #: Asks the broker for the offset after the last of each partition.
 Ends = Callable[[Iterable[TP]], Awaitable[Mapping[TP, int | None]]]
@@ -93,6 +95,7 @@ class DecideProcessor:
         self._found_ends: Mapping[TP, int] = {}
         self._ends_of_claim = 0
         self._fenced_claim = 0
+        self._forget_ms = 0
         self._effects = Counter(
             "norn_decisions", "Facts about decisions published.", ["fact"], registry=metrics.registry
         )
@@ -151,7 +154,17 @@ class DecideProcessor:
             self._rule(session, due)
             await self._conclude(session, claim_number)
             if len(due) < DUE_MAX:
+                await self._forget(caught_up, session.now_ms)
                 return
+
+    async def _forget(self, partitions: Iterable[int], now_ms: int) -> None:
+        """Drop what was closed long ago: a batch a sweep while there is more, then a look now and then.
+
+        No epoch guards it: with such a case and without it nothing takes effect any more (KEPT_MS), so a worker that
+        has lost the partition harms nothing.
+        """
+        if now_ms >= self._forget_ms and await self._judgements.forget(partitions, now_ms) < FORGOTTEN_MAX:
+            self._forget_ms = now_ms + FORGET_EVERY_MS
 
     def _learn(self, session: _Session, about: Sequence[tuple[Event, str]], known: Mapping[str, Case]) -> None:
         for event, decision_id in about:
@@ -216,7 +229,7 @@ class DecideProcessor:
 
         async def store(connection: Any) -> None:
             if await self._positions.advance(connection, session.moves):
-                await self._judgements.store(connection, list(session.cases.values()))
+                await self._judgements.store(connection, list(session.cases.values()), session.now_ms)
                 await dead_letters.store(connection, session.dead)
                 if session.world_version:
                     await self._judgements.remember_version(connection, session.world_version)

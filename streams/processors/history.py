@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from faust.types import TP
 
-from projections.clickhouse import log_fields
 from projections.decoding import Decoder
+from projections.records import log_fields
 from streams import dead_letters
 from streams.clock import Clock
 from streams.database import Database, Waiting, persist
@@ -42,14 +42,14 @@ _WRITE_RANGE = statement("write_range")
 _READ_RANGE = statement("read_range")
 
 
-class EventsTable(Protocol):
+class EventsTables(Protocol):
     """Where history goes; `streams.clickhouse.Events`."""
 
     #: What it raises while the server is away.
     passing: tuple[type[BaseException], ...]
 
-    def insert(self, records: list[bytes], token: str, facts: frozenset[str]) -> None:
-        """Insert records that hold these facts, once per token; raises one of `passing` while the server is away."""
+    def insert(self, topic: str, records: list[bytes], token: str, facts: frozenset[str]) -> None:
+        """Insert a topic's records, which hold these facts, once per token; raises one of `passing` while it is away."""
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class HistoryProcessor:
     def __init__(
         self,
         *,
-        events: EventsTable,
+        events: EventsTables,
         decoder: Decoder,
         positions: Positions,
         database: Database,
@@ -187,6 +187,6 @@ class HistoryProcessor:
 
         def insert() -> None:
             records = [record.value + located(record.offset) for record in found.kept]
-            self._events.insert(records, token, found.facts)
+            self._events.insert(tp.topic, records, token, found.facts)
 
         await persist("ClickHouse", lambda: asyncio.to_thread(insert), self._waiting, self._events.passing)

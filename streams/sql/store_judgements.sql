@@ -1,5 +1,8 @@
-insert into judgements as j (decision_id, subject, partition, state, due_ms, request, proposal, approval, told)
-select decision_id, subject, partition, state::judgement_state, due_ms, request, proposal, approval, told
+insert into judgements as j (
+  decision_id, subject, partition, state, due_ms, request, proposal, approval, told, closed_ms
+)
+select decision_id, subject, partition, state::judgement_state, due_ms, request, proposal, approval, told,
+  case when due_ms is null then $10::bigint end
 from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[],
   $9::int[]) as n (decision_id, subject, partition, state, due_ms, request, proposal, approval, told)
 order by decision_id
@@ -26,4 +29,10 @@ on conflict (decision_id) do update set
   approval = case
     when greatest(j.state, excluded.state) < 'effective' then coalesce(j.approval, excluded.approval)
   end,
-  told = j.told | excluded.told
+  told = j.told | excluded.told,
+  -- Whenever nothing is left to do, which is when due_ms is null.
+  closed_ms = case
+    when j.state >= 'effective' then coalesce(j.closed_ms, $10::bigint)
+    when excluded.state >= 'effective' then $10::bigint
+    when greatest(j.state, excluded.state) = 'held' and excluded.due_ms is null then $10::bigint
+  end

@@ -101,11 +101,10 @@ async def _full(question: Question, engine: Engine, slots: asyncio.Semaphore, no
 
 
 def _choices(agent: Agent, action: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What of an answer is a choice: fields whose schema lists their values, is a number or is yes or no."""
-    schema = agent.output.model_json_schema()
+    """What of an answer is a choice: the action, and fields that are one of a list, a whole number, or yes or no."""
     kept = {
         name: content.get(name)
-        for name, shape in schema["properties"].items()
+        for name, shape in agent.schema(())["properties"].items()
         if "enum" in shape or "const" in shape or "$ref" in shape or shape.get("type") in ("integer", "boolean")
     }
     return {**kept, "action": action}

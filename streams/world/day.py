@@ -8,23 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
 from inference import AGENTS
 from inference.engines import choose_engine
+from schemas.topics import DAY_MS
 from streams import clickhouse
 from streams.children import Child
 from streams.clock import Clock
 from streams.config import Settings
 from streams.counting import Counting
 from streams.crew import Crew
-from streams.database import CONNECT_TIMEOUT_S
 from streams.demo import Play, game_command, memory_mb, report
 from streams.embedded import Servers
 from streams.groups import POLICY
 from streams.policies.schedules import SCHEDULES, due_between
 from streams.preparing import prepare
-from streams.reaching import reaching
+from streams.reaching import postgres_at, reaching
 from streams.statements import statement
 from streams.world.agreement import Agreement, Reused, agreement
 from streams.world.tally import Cost, Decision, Due, Tally, standstills, tally
@@ -32,7 +30,6 @@ from streams.world_clock import held
 
 POLICY_ROLE = "policy"
 ROLES = ("fold", "history", "decide", "infer", POLICY_ROLE)
-DAY_MS = 86_400_000
 #: Each look costs the servers some tens of milliseconds of the two cores that a laptop may have.
 LOOK_EVERY_S = 3.0
 #: An agent that each schedule calls for: where it ran, the schedule led to something.
@@ -216,12 +213,8 @@ class Day:
         return False
 
     async def _open_decisions(self) -> int:
-        with reaching("Postgres", self._servers.postgres):
-            connection: Any = await asyncpg.connect(self._servers.postgres, timeout=CONNECT_TIMEOUT_S)
-            try:
-                return int(await connection.fetchval(statement("count_open_decisions")))
-            finally:
-                await connection.close()
+        async with postgres_at(self._servers.postgres) as connection:
+            return int(await connection.fetchval(statement("count_open_decisions")))
 
     def _answered(self, found: Tally) -> set[str]:
         return {name for name in SCHEDULED if SCHEDULED[name] in found.by_agent}

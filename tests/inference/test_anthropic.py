@@ -1,8 +1,8 @@
-"""Anthropic's messages, over real HTTP. What both kinds of server share is tested in test_openai.py."""
+"""Anthropic's messages, over real HTTP. What both kinds of server share is tested in test_http.py."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,25 +14,16 @@ from inference.engines.http import BACKOFF_S
 from inference.prompts import canonical
 from streams.chaos.faults import Plan
 from streams.chaos.provider import Provider as Chaos
-from streams.chaos.provider import started
 from tests.inference.providing import CHOICE, CHOSEN, Naps, asking
 
 KEY = "sk-ant-a-key-that-nobody-may-see"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Chaos]:
-    with started() as provider:
-        yield provider
-
-
 @pytest.fixture
-def chaos(shared: Chaos) -> Chaos:
-    """The provider, well again."""
-    shared.plan, shared.key = Plan(), KEY
-    shared.asked.clear()
-    shared.served.clear()
-    return shared
+def chaos(chaos: Chaos) -> Chaos:
+    """The provider, which asks for the key."""
+    chaos.key = KEY
+    return chaos
 
 
 @asynccontextmanager

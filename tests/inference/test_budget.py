@@ -27,8 +27,8 @@ from inference.budget import (
     sampled,
 )
 from schemas import BudgetAsked, BudgetRefused, BudgetReserved, BudgetReturned, CostSampled
+from schemas.stamps import HOUR_MS
 
-HOUR_MS = 3_600_000
 # 2026-03-31T23:30:00Z: an hour, a day and a month are over soon.
 NOW_MS = 1_774_999_800_000
 SMALL = (

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.court import GRACE_MS, Case, Ruling, decision_of, learned, ruled
+from inference.court import GRACE_MS, OVERDUE_MS, Case, Ruling, decision_of, learned, ruled
 from schemas import (
     ApprovalGiven,
     ApprovalRequested,
@@ -157,6 +157,21 @@ def test_a_proposal_without_a_request_is_rejected_after_a_time_and_the_request_i
     assert effect_of(ruled(late, AGENTS, NOW_MS + GRACE_MS)).action == "ignore"
 
 
+def test_what_has_been_overdue_for_very_long_is_rejected() -> None:
+    for asked, due_ms in (
+        (case_of(request()), DEADLINE_MS),
+        (case_of(request(), proposal()), DEADLINE_MS),
+        (case_of(request(deadline_ms=0)), NOW_MS),
+    ):
+        assert DecisionEffective in kinds(ruled(asked, AGENTS, due_ms + OVERDUE_MS))
+        late = ruled(asked, AGENTS, due_ms + OVERDUE_MS + 1)
+        assert (late.case.state, kinds(late)) == ("rejected", [DecisionRejected])
+        assert late.facts[0].reason.startswith("overdue")
+    # What has been put to a person is known not to have been decided.
+    waiting = ruled(case_of(request("warden"), proposal("warden")), AGENTS, NOW_MS).case
+    assert effect_of(ruled(waiting, AGENTS, DEADLINE_MS + OVERDUE_MS + 1)).action == "ignore"
+
+
 def test_what_does_not_keep_to_the_form_is_about_no_decision() -> None:
     assert decision_of(happened(request())) == ID
     for wrong in (
@@ -244,3 +259,16 @@ def test_at_most_one_effect_at_any_time_and_exactly_one_after_the_deadline(steps
     world.work(None)
     assert len(world.effects) == 1
     assert world.case.closed
+
+
+@given(
+    st.lists(st.sampled_from([request(), request("warden"), proposal(), proposal("warden"), approval()]), max_size=6),
+    st.integers(1, 10 * OVERDUE_MS),
+)
+def test_what_is_forgotten_has_no_second_effect_whatever_is_read_of_it_again(words: list[Message], late: int) -> None:
+    case, now_ms = Case(ID, "astrid"), DEADLINE_MS + OVERDUE_MS + late
+    asked = ApprovalRequested(decision_id=ID, agent="warden")
+    for number, fact in enumerate([asked, *words]):
+        ruling = ruled(learned(case, happened(fact, number=number), now_ms), AGENTS, now_ms)
+        assert DecisionEffective not in kinds(ruling)
+        case, now_ms = ruling.case, now_ms + GRACE_MS

@@ -3,117 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable
 
 import asyncpg
 import pytest
-from faust.types import TP
-from google.protobuf.message import Message
-from prometheus_client import CollectorRegistry
 
 from projections.migrations import migrations
 from projections.postgres import migrate
-from schemas import DecisionEffective, DecisionProposed, DecisionRequested, Event
-from schemas.partitions import partition_of
-from streams.database import Database, Waiting
-from streams.judgements import DECISIONS_TOPIC
-from streams.metrics import Metrics
+from schemas import DecisionEffective
 from streams.positions import Positions
-from streams.processors.answering import Answering
-from streams.processors.decide import DecideProcessor
-from streams.transport import Batch
-from tests.deciders import AGENTS
-from tests.log import Life
+from tests.judging import DECISIONS, GREET, NOW_MS, REQUESTS, Bench, proposal, request
 from tests.waiting import eventually_async
 from tests.workers import rows
-
-SUBJECT = "hero-1"
-PARTITION = partition_of(SUBJECT, 2)
-REQUESTS, DECISIONS = TP("ai.requests.gold.v1", PARTITION), TP(DECISIONS_TOPIC, PARTITION)
-GREET = '{"action":"greet","why":"It is a fine day."}'
-NOW_MS = 1_800_000_000_000
-
-
-@dataclass
-class Written:
-    """Takes the place of the producer: keeps what is published."""
-
-    facts: list[Message] = field(default_factory=list)
-
-    def publish(self, fact: Message, *, subject: str, cause: bytes = b"", trace: str = "") -> bytes:
-        self.facts.append(fact)
-        return b""
-
-    def flush(self, timeout_s: float = 0) -> int:
-        return 0
-
-    @property
-    def kinds(self) -> list[str]:
-        return [type(fact).__name__ for fact in self.facts]
-
-
-class Bench:
-    """A decide processor on a real Postgres, whose polls, log ends and clock are the test's."""
-
-    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int]) -> None:
-        self.written = Written()
-        self.clock: Any = SimpleNamespace(now_ms=lambda: NOW_MS)
-        self.database = Database(postgres, Waiting())
-        self.positions = Positions(group, self.database)
-        self.polls: asyncio.Queue[Batch | None] = asyncio.Queue()
-        self.life = Life(partitions=2)
-        metrics = Metrics("decide", CollectorRegistry())
-
-        async def regain(claim_number: int) -> None: ...
-
-        async def ends_now(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
-            return {tp: ends.get(tp, 0) for tp in partitions}
-
-        common: dict[str, Any] = {"positions": self.positions, "database": self.database, "metrics": metrics}
-        common |= {"publisher": self.written, "regain": regain}
-        self.metrics = metrics
-        self.processor = DecideProcessor(
-            AGENTS, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
-        )
-
-    async def run(self) -> None:
-        async def stream() -> AsyncIterator[Batch]:
-            while (batch := await self.polls.get()) is not None:
-                yield batch
-
-        await self.processor.run(stream())
-
-    def poll(self, tp: TP, *facts: Message) -> None:
-        """One poll that brings these facts of one partition."""
-        made = [self.life.event(fact, SUBJECT, NOW_MS << 16)[1] for fact in facts]
-        begin = self.positions[tp].reading
-        records = [record(begin + n, event) for n, event in enumerate(made)]
-        self.polls.put_nowait(Batch(tp, records, self.positions.claim_number, False))
-
-    async def stored(self, tp: TP, offset: int) -> None:
-        await eventually_async(lambda: self.positions.next_offsets[tp] >= offset, 10)
-
-
-def record(offset: int, event: Event) -> Any:
-    return SimpleNamespace(offset=offset, value=event.SerializeToString(), key=None)
-
-
-def request(deadline_ms: int = NOW_MS + 60_000, decision_id: str = "d1") -> DecisionRequested:
-    return DecisionRequested(
-        decision_id=decision_id,
-        agent="guard",
-        tier="gold",
-        context="{}",
-        legal_actions=["greet", "ignore"],
-        deadline_ms=deadline_ms,
-    )
-
-
-def proposal(decision_id: str = "d1") -> DecisionProposed:
-    return DecisionProposed(decision_id=decision_id, agent="guard", action="greet", content=GREET)
 
 
 @pytest.fixture
@@ -149,13 +50,13 @@ async def test_after_a_claim_nothing_is_ruled_on_before_the_log_has_been_read_to
     bench = Bench(migrated, fresh_name("claims"), {DECISIONS: 3})
     await bench.positions.claim([REQUESTS, DECISIONS])
     running = asyncio.create_task(bench.run())
-    bench.poll(REQUESTS, request(), request(deadline_ms=1, decision_id="d2"))
+    bench.poll(REQUESTS, request(), request(deadline_ms=NOW_MS - 1, decision_id="d2"))
     await bench.stored(REQUESTS, 2)
     bench.poll(DECISIONS, proposal())
     await bench.stored(DECISIONS, 1)
     # Two sweeps' time later, nobody has been told anything.
     swept = asyncio.get_running_loop().time()
-    await eventually_async(lambda: asyncio.get_running_loop().time() - swept > 0.6, 5)
+    await eventually_async(lambda: asyncio.get_running_loop().time() - swept > 0.6)
     assert bench.written.facts == []
     bench.poll(DECISIONS, DecisionEffective(decision_id="d1", agent="guard", action="greet", content=GREET))
     await bench.stored(DECISIONS, 2)
@@ -165,7 +66,7 @@ async def test_after_a_claim_nothing_is_ruled_on_before_the_log_has_been_read_to
     async def effective() -> bool:
         return bool(await rows(migrated, "select from judgements where decision_id = 'd2' and state = 'effective'"))
 
-    await eventually_async(effective, 10)
+    await eventually_async(effective)
     bench.polls.put_nowait(None)
     await running
     assert bench.written.kinds == ["DecisionExpired", "DecisionProposed", "DecisionEffective"]
@@ -187,7 +88,7 @@ async def test_a_worker_whose_partition_was_claimed_publishes_nothing(
     successor = Positions(group, bench.database)
     await successor.claim([REQUESTS, DECISIONS])
     bench.poll(DECISIONS, proposal())
-    await eventually_async(lambda: bench.metrics.registry.get_sample_value("norn_fenced_total", {"role": "decide"}), 10)
+    await eventually_async(lambda: bench.metrics.registry.get_sample_value("norn_fenced_total", {"role": "decide"}))
     bench.polls.put_nowait(None)
     await running
     assert bench.written.facts == []
@@ -204,7 +105,7 @@ async def test_a_request_and_a_proposal_stored_by_two_workers_at_once_meet(
     both = [asyncio.create_task(bench.run()) for bench in (asked, judging)]
     asked.poll(REQUESTS, request())
     judging.poll(DECISIONS, proposal())
-    await eventually_async(lambda: judging.written.kinds == ["DecisionEffective"], 10)
+    await eventually_async(lambda: judging.written.kinds == ["DecisionEffective"])
     for bench, running in zip((asked, judging), both, strict=True):
         bench.polls.put_nowait(None)
         await running

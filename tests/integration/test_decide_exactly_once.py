@@ -30,7 +30,7 @@ from streams.decisions import NotAwaiting, UnknownDecision, Waiting, approve, aw
 from streams.embedded import Servers
 from streams.judgements import DECISIONS_TOPIC
 from streams.sdk import Producer
-from tests.deciders import Deciders
+from tests.deciders import START_WITHIN_S, Deciders
 from tests.workers import rows
 
 GREET = '{"action":"greet","why":"It is a fine day."}'
@@ -117,9 +117,9 @@ async def test_killed_between_the_log_and_the_table_it_decides_nothing_twice(
         assert asking.producer.flush(30) == 0
         worker = deciders.start(dies=dies, after=after)
         if dies:
-            await deciders.until(lambda worker=worker: worker.poll() is not None, AGAIN_S)
+            await deciders.until(lambda worker=worker: worker.poll() is not None, START_WITHIN_S + AGAIN_S)
             assert worker.returncode == -signal.SIGKILL
-    await asking.closed(240)
+    await asking.closed(240, START_WITHIN_S + AGAIN_S)
     decided = {decision_id: effects(facts) for decision_id, facts in asking.log().items()}
     assert Counter(map(len, decided.values())) == {1: 240}
     assert Counter(found[0].route for found in decided.values()) == {"full": 180, "rule": 60}
@@ -138,6 +138,7 @@ async def test_nothing_stays_unanswered_though_nobody_proposes_and_what_is_refus
     asking.propose(3, agent="warden")
     asking.request(4, agent="warden")
     asking.propose(4, agent="warden")
+    await deciders.claimed()
 
     found: list[Waiting] = []
 
@@ -180,6 +181,7 @@ async def test_what_happens_calls_for_decisions_under_the_version_of_the_world_t
     asking.producer.publish(WorldChanged(version=41), subject="world")
     asking.producer.flush()
     deciders.start()
+    await deciders.claimed()
 
     async def known() -> bool:
         return bool(await rows(deciders.servers.postgres, "select from world_versions where version = 41"))

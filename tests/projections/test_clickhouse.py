@@ -16,20 +16,16 @@ from projections import PROJECTIONS, VIEWS
 from projections.catalog.leaderboard import leaderboard
 from projections.catalog.players import players
 from projections.clickhouse import (
-    EVENTS_TABLE,
-    INSERT_SETTINGS,
-    concatenate,
-    event_columns,
-    inline_schema,
-    insert_columns,
-    log_fields,
+    fold_views,
     migrate,
     read,
     state_name,
 )
 from projections.crdt import Grow, Highest, Latest
 from projections.errors import SchemaRefused
+from projections.events_tables import EVENTS, EVENTS_TABLES, OTHER, event_columns, table_of
 from projections.projection import Projection, tables
+from projections.records import INSERT_SETTINGS, concatenate, inline_schema, log_fields
 from schemas import (
     FACTS,
     DecisionRequested,
@@ -53,11 +49,16 @@ def client(clickhouse: str) -> Iterator[Any]:
     client.close()
 
 
-def insert(client: Any, log: Sequence[Event], token: str, start: int = 0, columns: Sequence[str] | None = None) -> None:
-    located = log_fields("players.actions.v1", 3)
+PLAYERS, OWN = "players.actions.v1", "events_players_actions"
+
+
+def insert(client: Any, log: Sequence[Event], token: str, start: int = 0, topic: str = PLAYERS) -> None:
+    located = log_fields(topic, 3)
+    facts = {fact for event in log if (fact := event.WhichOneof("fact"))}
+    table = table_of(topic, facts)
     client.raw_insert(
-        EVENTS_TABLE,
-        column_names=columns,
+        table.name,
+        column_names=table.insert_columns(facts),
         insert_block=concatenate(e.SerializeToString() + located(at) for at, e in enumerate(log, start=start)),
         fmt="Protobuf",
         settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
@@ -70,7 +71,7 @@ def rows(client: Any, query: str) -> list[tuple[Any, ...]]:
 
 def test_an_empty_database_gets_every_table_once(client: Any) -> None:
     done = migrate(client)
-    assert {"events", "players_state", "players_fold", "players", "leaderboard"} <= set(done)
+    assert {"events", OWN, "players_state", "players_fold_players_actions", "players", "leaderboard"} <= set(done)
     assert migrate(client) == []
     for projection in PROJECTIONS:
         assert read(client, projection) == {}
@@ -80,10 +81,11 @@ def test_an_empty_database_gets_every_table_once(client: Any) -> None:
 
 def test_every_field_of_every_fact_has_a_column_of_its_own(client: Any) -> None:
     migrate(client)
-    held = {row[0] for row in rows(client, f"describe table {EVENTS_TABLE}")}
     fields = {f"{name}.{field.name}" for name, fact in FACTS.items() for field in fact.DESCRIPTOR.fields}
-    assert fields <= held
-    assert held == {column.name for column in event_columns(PROJECTIONS)}
+    for table in (EVENTS, *(table.name for table in EVENTS_TABLES)):
+        held = {row[0] for row in rows(client, f"describe table {table}")}
+        assert fields <= held
+        assert held == {column.name for column in event_columns(OTHER, PROJECTIONS)}
 
 
 def test_a_record_stands_in_typed_columns_with_its_place_in_the_log(client: Any) -> None:
@@ -104,7 +106,7 @@ def test_a_record_stands_in_typed_columns_with_its_place_in_the_log(client: Any)
     ]
     insert(client, log, "one", start=41)
     columns = 'fact, subject, "decision_requested.legal_actions", "decision_requested.deadline_ms", log_offset'
-    assert rows(client, f"select {columns} from {EVENTS_TABLE} order by log_offset") == [
+    assert rows(client, f"select {columns} from {EVENTS} order by log_offset") == [
         ("decision_requested", "hero", ["fight", "flee"], 5, 41),
         ("player_moved", "", [], 0, 42),
         ("player_said", "", [], 0, 43),
@@ -113,32 +115,32 @@ def test_a_record_stands_in_typed_columns_with_its_place_in_the_log(client: Any)
     (first,) = rows(
         client,
         "select hex(id), stamp, toUnixTimestamp64Milli(time), region, origin, sequence, log_topic, log_partition "
-        f"from {EVENTS_TABLE} where log_offset = 41",
+        f"from {EVENTS} where log_offset = 41",
     )
     stamp = pack(1_700_000_000_123, 7)
     assert first == ("01" * 16, stamp, 1_700_000_000_123, "eu", "life", 9, "players.actions.v1", 3)
-    assert rows(client, f"select \"player_said.text\" from {EVENTS_TABLE} where fact = 'player_said'") == [
-        ("Grüß dich\0",)
-    ]
+    assert rows(client, f"select \"player_said.text\" from {EVENTS} where fact = 'player_said'") == [("Grüß dich\0",)]
 
 
-def test_an_insert_may_name_only_the_columns_of_its_facts(client: Any) -> None:
+def test_an_insert_names_only_the_columns_of_its_facts(client: Any) -> None:
+    columns = table_of(PLAYERS, ()).insert_columns({"player_moved", "player_scored"})
+    assert {"player_moved.x", "player_scored.points"} <= set(columns)
+    assert "gold_gained.amount" not in columns
     migrate(client)
     log = [
         Event(subject="a", player_moved=PlayerMoved(zone="keep", x=2)),
         Event(subject="a", player_scored=PlayerScored(points=3)),
     ]
-    columns = insert_columns({"player_moved", "player_scored"})
-    assert "gold_gained.amount" not in columns
-    insert(client, log, "0-2", columns=columns)
-    found = rows(client, f'select fact, "player_moved.zone", "player_scored.points", foldable from {EVENTS_TABLE}')
+    insert(client, log, "0-2")
+    found = rows(client, f'select fact, "player_moved.zone", "player_scored.points", foldable from {EVENTS}')
     assert sorted(found) == [("player_moved", "keep", 0, True), ("player_scored", "", 3, True)]
     assert read(client, players)[("a",)]["x"] == 2.0
 
 
-def test_the_columns_of_every_fact_are_all_that_an_insert_fills() -> None:
-    filled = {column.name for column in event_columns(()) if not column.expression}
-    assert set(insert_columns(FACTS)) == filled
+def test_the_columns_of_its_facts_are_all_that_a_table_stores() -> None:
+    for table in EVENTS_TABLES:
+        filled = {column.name for column in event_columns(table, ()) if column.stored and not column.expression}
+        assert set(table.insert_columns(table.facts)) == filled
 
 
 def test_a_batch_that_is_inserted_again_is_there_once_in_the_events_and_in_every_projection(client: Any) -> None:
@@ -150,7 +152,7 @@ def test_a_batch_that_is_inserted_again_is_there_once_in_the_events_and_in_every
     insert(client, second, "players.actions.v1:3:5-8", start=5)
     insert(client, first, "players.actions.v1:3:0-5")
     insert(client, second, "players.actions.v1:3:5-8", start=5)
-    assert rows(client, f"select count(), uniqExact(log_offset) from {EVENTS_TABLE}") == [(8, 8)]
+    assert rows(client, f"select count(), uniqExact(log_offset) from {EVENTS}") == [(8, 8)]
     value = read(client, players)[("a",)]
     assert (value["score"], value["version"]) == (15, 8)
     assert value["inventory"] == {("axe", ""): {"quantity": 3}}
@@ -169,8 +171,8 @@ def test_a_large_insert_is_one_block(client: Any) -> None:
     log = [Event(subject=f"hero-{n % 100}", player_scored=PlayerScored(points=1)) for n in range(100_000)]
     insert(client, log, "large")
     insert(client, log, "large")
-    assert rows(client, f"select count() from {EVENTS_TABLE}") == [(100_000,)]
-    parts = f"select count() from system.parts where table = '{EVENTS_TABLE}' and database = currentDatabase()"
+    assert rows(client, f"select count() from {EVENTS}") == [(100_000,)]
+    parts = f"select count() from system.parts where table = '{OWN}' and database = currentDatabase()"
     assert rows(client, parts) == [(1,)]
     assert rows(client, "select sum(score), sum(version) from players") == [(100_000, 100_000)]
 
@@ -196,7 +198,9 @@ def test_a_new_column_is_folded_from_then_on_and_keeps_what_the_others_hold(clie
     migrate(client, [before], ())
     insert(client, [Event(subject="a", stamp=1, player_scored=PlayerScored(points=5))], "0-1")
     done = migrate(client, [after], ())
-    assert done == ["events.foldable", "heroes_state.level", "heroes_state.place", "heroes_fold", "heroes"]
+    own = {f"{OWN}.foldable", "heroes_fold_players_actions", "heroes_state.level", "heroes_state.place", "heroes"}
+    other = {f"{OTHER.name}.foldable", "heroes_fold_other"}
+    assert set(done) == own | other
     insert(client, [Event(subject="a", stamp=2, player_levelled=PlayerLevelled(level=3))], "1-2", start=1)
     assert read(client, after) == {("a",): {"level": 3, "score": 5, "zone": None, "version": 2, "stamp": 2}}
     assert migrate(client, [after], ()) == []
@@ -214,12 +218,67 @@ def test_a_changed_type_or_key_is_refused(client: Any) -> None:
 
 def test_an_older_enumeration_of_facts_grows(client: Any) -> None:
     migrate(client, [players], [leaderboard])
-    client.command(f"drop table {EVENTS_TABLE} sync")
+    client.command(f"drop table {OWN} sync")
     older = "Enum16('none' = 0, 'player_moved' = 16)"
-    client.command(f"create table {EVENTS_TABLE} (fact {older}) engine = MergeTree order by tuple()")
+    client.command(f"create table {OWN} (fact {older}) engine = MergeTree order by tuple()")
     done = migrate(client, [players], [leaderboard])
-    assert {"events.fact", "events.subject", "events.foldable"} <= set(done)
+    assert {f"{OWN}.fact", f"{OWN}.subject", f"{OWN}.foldable"} <= set(done)
     assert migrate(client, [players], [leaderboard]) == []
+
+
+def test_a_fact_that_is_new_to_a_topic_is_stored_from_then_on(client: Any) -> None:
+    migrate(client)
+    # As if players had not said anything in this topic before.
+    client.command(f'alter table {OWN} drop column "player_said.text"')
+    client.command(f"alter table {OWN} add column \"player_said.text\" String alias defaultValueOfTypeName('String')")
+    insert(client, [Event(subject="a", player_moved=PlayerMoved(x=1))], "0-1")
+    assert migrate(client) == [f"{OWN}.player_said.text"]
+    insert(client, [Event(subject="a", player_said=PlayerSaid(text="hello"))], "1-2", start=1)
+    assert rows(client, f'select "player_said.text" from {EVENTS} order by log_offset') == [("",), ("hello",)]
+    assert migrate(client) == []
+
+
+def test_events_of_before_there_were_several_tables_are_kept_and_read(client: Any) -> None:
+    migrate(client)
+    insert(client, [Event(subject="a", stamp=1, player_scored=PlayerScored(points=5))], "0-1", topic="older.topic.v1")
+    # As it was: one table, and one view for each state, which reads it.
+    for table in tables(PROJECTIONS):
+        for view in fold_views(table):
+            client.command(f"drop view {view} sync")
+    for name in (EVENTS, *(table.name for table in EVENTS_TABLES if table is not OTHER)):
+        client.command(f"drop table {name} sync")
+    client.command(f"rename table {OTHER.name} to {EVENTS}")
+    client.command("create materialized view economy_fold to economy_state as select * from economy_state where 0")
+    done = migrate(client)
+    assert {OTHER.name, "economy_fold", "economy_fold_other", EVENTS} <= set(done)
+    assert migrate(client) == []
+    insert(client, [Event(subject="a", stamp=2, player_scored=PlayerScored(points=6))], "1-2", start=1)
+    assert rows(client, f'select sum("player_scored.points") from {EVENTS}') == [(11,)]
+    assert read(client, players)[("a",)]["score"] == 11
+
+
+def test_an_event_is_kept_whole_and_folded_whatever_topic_it_came_by(client: Any) -> None:
+    migrate(client)
+    log = [Event(subject="a", stamp=1, player_scored=PlayerScored(points=5)), Event(subject="a", stamp=2)]
+    for number, topic in enumerate((PLAYERS, "world.facts.v1", "unheard.of.v1")):
+        insert(client, log, f"{topic} {number}", topic=topic)
+    held = rows(
+        client, f'select log_topic, sum("player_scored.points"), count() from {EVENTS} group by all order by all'
+    )
+    assert held == [(PLAYERS, 5, 2), ("unheard.of.v1", 5, 2), ("world.facts.v1", 5, 2)]
+    assert read(client, players)[("a",)]["score"] == 15
+    assert rows(client, f"select count() from {OTHER.name}") == [(4,)]
+
+
+def test_asking_all_events_reads_only_where_they_may_be(client: Any) -> None:
+    migrate(client)
+    for start in range(0, 60_000, 30_000):
+        log = [Event(subject=f"hero-{start + n}", player_moved=PlayerMoved()) for n in range(30_000)]
+        insert(client, log, f"many {start}", start=start)
+    asked = f"select count() from {EVENTS} where log_topic = '{PLAYERS}' and log_offset < 100"
+    plan = "\n".join(row[0] for row in rows(client, f"explain indexes = 1 {asked}"))
+    assert "Granules: 1/8" in plan
+    assert rows(client, asked) == [(100,)]
 
 
 def test_reading_one_key_reads_only_where_it_may_be(client: Any) -> None:
@@ -235,7 +294,7 @@ def test_reading_one_key_reads_only_where_it_may_be(client: Any) -> None:
 def test_no_name_in_clickhouse_is_taken_twice() -> None:
     made = [table.name for table in tables(PROJECTIONS)] + [view.name for view in VIEWS]
     below = [name for table in tables(PROJECTIONS) for name in (state_name(table), f"{table.name}_fold")]
-    assert len({*made, *below, EVENTS_TABLE}) == len(made) + len(below) + 1
+    assert len({*made, *below, EVENTS}) == len(made) + len(below) + 1
 
 
 @given(st.text(max_size=40), st.integers(0, 2**16 - 1), st.integers(0, 2**63 - 1))

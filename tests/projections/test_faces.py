@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from projections import clickhouse as history
 from projections import postgres as truth
 from projections.decoding import Decoder
+from projections.events_tables import EVENTS_TABLES, OTHER, EventsTable
 from projections.fold import Deltas, Fold
 from projections.memory import Memory
 from projections.projection import Projection
+from projections.records import INSERT_SETTINGS, concatenate, log_fields
 from schemas import Event
 from tests.projections.worlds import REGIONS, SEEN, WORLD, events, seen_of, split
 
@@ -53,6 +55,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return repr([plain(item) for item in value])
     return value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
+def in_their_own(batch: Sequence[Event]) -> list[tuple[EventsTable, list[Event]]]:
+    """A batch by the tables that store the fields of its facts."""
+    found: dict[EventsTable, list[Event]] = {}
+    for event in batch:
+        table = next(table for table in EVENTS_TABLES if event.WhichOneof("fact") in table.facts)
+        found.setdefault(table, []).append(event)
+    return list(found.items())
 
 
 def same(found: dict[tuple[Any, ...], dict[str, Any]], wanted: dict[tuple[Any, ...], dict[str, Any]]) -> None:
@@ -133,26 +144,29 @@ def test_a_join_in_postgres_is_what_seeing_all_the_events_would_have_given(
     runner.run(connection.close())
 
 
-def test_clickhouse_holds_what_the_reference_holds(clickhouse: str) -> None:
+@pytest.mark.parametrize("home", ["their own tables", "the other table"])
+def test_clickhouse_holds_what_the_reference_holds(clickhouse: str, home: str) -> None:
     client: Any = clickhouse_connect.get_client(dsn=clickhouse, autogenerate_session_id=False)
     history.migrate(client, WORLD)
     inserts = count()
-    tables = [history.EVENTS_TABLE, *(history.state_name(table) for table in fold.tables)]
+    tables = [*(table.name for table in EVENTS_TABLES), *(history.state_name(table) for table in fold.tables)]
 
     @settings(IN_A_DATABASE, max_examples=10)
     @given(LOGS, CUTS)
     def holds(log: list[Event], cuts: list[int]) -> None:
         for table in tables:
             client.command(f"truncate table {table}")
-        located, offset = history.log_fields("topic", 3), 0
+        located, offset = log_fields("topic", 3), 0
         for batch in split(log, cuts):
-            records = [value + located(offset + at) for at, value in enumerate(raw(batch))]
-            client.raw_insert(
-                history.EVENTS_TABLE,
-                insert_block=history.concatenate(records),
-                fmt="Protobuf",
-                settings={**history.INSERT_SETTINGS, "insert_deduplication_token": f"insert {next(inserts)}"},
-            )
+            for table, some in in_their_own(batch) if home == "their own tables" else [(OTHER, batch)]:
+                records = [value + located(offset + at) for at, value in enumerate(raw(some))]
+                client.raw_insert(
+                    table.name,
+                    table.insert_columns({fact for event in some if (fact := event.WhichOneof("fact"))}),
+                    insert_block=concatenate(records),
+                    fmt="Protobuf",
+                    settings={**INSERT_SETTINGS, "insert_deduplication_token": f"insert {next(inserts)}"},
+                )
             offset += len(batch)
         for projection in WORLD:
             same(history.read(client, projection), expected(projection, log))

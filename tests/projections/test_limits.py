@@ -12,8 +12,10 @@ from projections import clickhouse as history
 from projections.catalog.players import players
 from projections.decoding import Decoder
 from projections.errors import Unfoldable
+from projections.events_tables import EVENTS, OTHER
 from projections.fold import Fold
 from projections.limits import KEY_BYTES_MAX, STAMP_MAX, SUMMED_MAX, WHOLE_MAX
+from projections.records import INSERT_SETTINGS, concatenate, log_fields
 from schemas import (
     DecisionProposed,
     Event,
@@ -85,14 +87,14 @@ def test_clickhouse_keeps_what_is_refused_and_folds_none_of_it(clickhouse: str) 
     client: Any = clickhouse_connect.get_client(dsn=clickhouse, autogenerate_session_id=False)
     history.migrate(client)
     log = [*(event for event, _ in REFUSED.values()), *FOLDED.values()]
-    located = history.log_fields("topic", 0)
+    located = log_fields("topic", 0)
     client.raw_insert(
-        history.EVENTS_TABLE,
-        insert_block=history.concatenate(e.SerializeToString() + located(at) for at, e in enumerate(log)),
+        OTHER.name,
+        insert_block=concatenate(e.SerializeToString() + located(at) for at, e in enumerate(log)),
         fmt="Protobuf",
-        settings=dict(history.INSERT_SETTINGS),
+        settings=dict(INSERT_SETTINGS),
     )
-    rows = client.query(f"select log_offset, foldable from {history.EVENTS_TABLE} order by log_offset").result_rows
+    rows = client.query(f"select log_offset, foldable from {EVENTS} order by log_offset").result_rows
     assert [bool(foldable) for _, foldable in rows] == [False] * len(REFUSED) + [True] * len(FOLDED)
     (player,) = history.read(client, players).values()
     assert player["version"] == sum(event.WhichOneof("fact") in players.facts for event in FOLDED.values())

@@ -1,0 +1,113 @@
+"""A decide processor on a real Postgres, whose polls, log ends and clock are the test's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
+
+from schemas import DecisionProposed, DecisionRequested, Event
+from schemas.partitions import partition_of
+from schemas.stamps import pack
+from streams.database import Database, Waiting
+from streams.judgements import DECISIONS_TOPIC
+from streams.metrics import Metrics
+from streams.positions import Positions
+from streams.processors.answering import Answering
+from streams.processors.decide import DecideProcessor
+from streams.transport import Batch
+from tests.deciders import AGENTS
+from tests.log import Life
+from tests.waiting import eventually_async
+
+SUBJECT = "hero-1"
+PARTITION = partition_of(SUBJECT, 2)
+REQUESTS, DECISIONS = TP("ai.requests.gold.v1", PARTITION), TP(DECISIONS_TOPIC, PARTITION)
+GREET = '{"action":"greet","why":"It is a fine day."}'
+NOW_MS = 1_800_000_000_000
+
+
+@dataclass
+class Written:
+    """Takes the place of the producer: keeps what is published."""
+
+    facts: list[Message] = field(default_factory=list)
+
+    def publish(self, fact: Message, *, subject: str, cause: bytes = b"", trace: str = "") -> bytes:
+        self.facts.append(fact)
+        return b""
+
+    def flush(self, timeout_s: float = 0) -> int:
+        return 0
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(fact).__name__ for fact in self.facts]
+
+
+class Bench:
+    """A decide processor on a real Postgres, whose polls, log ends and clock are the test's."""
+
+    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int]) -> None:
+        self.written = Written()
+        self.now_ms = NOW_MS
+        self.clock: Any = SimpleNamespace(now_ms=lambda: self.now_ms)
+        self.database = Database(postgres, Waiting())
+        self.positions = Positions(group, self.database)
+        self.polls: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self.life = Life(partitions=2)
+        metrics = Metrics("decide", CollectorRegistry())
+
+        async def regain(claim_number: int) -> None: ...
+
+        async def ends_now(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
+            return {tp: ends.get(tp, 0) for tp in partitions}
+
+        common: dict[str, Any] = {"positions": self.positions, "database": self.database, "metrics": metrics}
+        common |= {"publisher": self.written, "regain": regain}
+        self.metrics = metrics
+        self.processor = DecideProcessor(
+            AGENTS, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
+        )
+
+    async def run(self) -> None:
+        async def stream() -> AsyncIterator[Batch]:
+            while (batch := await self.polls.get()) is not None:
+                yield batch
+
+        await self.processor.run(stream())
+
+    def poll(self, tp: TP, *facts: Message, at_ms: int = NOW_MS) -> None:
+        """One poll that brings these facts of one partition, written at that time."""
+        made = [self.life.event(fact, SUBJECT, pack(at_ms))[1] for fact in facts]
+        begin = self.positions[tp].reading
+        records = [record(begin + n, event) for n, event in enumerate(made)]
+        self.polls.put_nowait(Batch(tp, records, self.positions.claim_number, False))
+
+    async def stored(self, tp: TP, offset: int) -> None:
+        await eventually_async(lambda: self.positions.next_offsets[tp] >= offset)
+
+
+def record(offset: int, event: Event) -> Any:
+    return SimpleNamespace(offset=offset, value=event.SerializeToString(), key=None)
+
+
+def request(deadline_ms: int = NOW_MS + 60_000, decision_id: str = "d1", *, agent: str = "guard") -> DecisionRequested:
+    return DecisionRequested(
+        decision_id=decision_id,
+        agent=agent,
+        tier="gold",
+        context="{}",
+        legal_actions=["greet", "ignore"],
+        deadline_ms=deadline_ms,
+    )
+
+
+def proposal(decision_id: str = "d1", *, agent: str = "guard") -> DecisionProposed:
+    return DecisionProposed(decision_id=decision_id, agent=agent, action="greet", content=GREET)
