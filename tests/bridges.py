@@ -28,6 +28,7 @@ from streams.bridge.store import Store
 from streams.config import Settings
 from streams.embedded import Servers
 from tests.sdk import read
+from tests.waiting import WITHIN_S
 
 #: No limit is met by a test that does not ask for one.
 UNLIMITED = {"bridge_player_actions_per_second": 0, "bridge_requests_per_minute": 0}
@@ -115,7 +116,7 @@ class Process:
     def stop(self) -> int:
         """Tell it to stop; gives its exit status."""
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(WITHIN_S)
 
 
 def main() -> None:

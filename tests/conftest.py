@@ -88,7 +88,8 @@ def _home() -> Iterator[Path]:
     """The folder of the embedded servers; not pytest's own, which it closes to the account that PostgreSQL needs."""
     kept = os.environ.get("NORN_TEST_HOME")
     if kept:
-        yield Path(kept)
+        # Of several processes that share a run's tests each has a set of its own, or the first to end would stop them.
+        yield Path(kept) / os.environ.get("PYTEST_XDIST_WORKER", "")
         return
     home = Path(tempfile.mkdtemp(prefix="norn-tests-"))
     yield home

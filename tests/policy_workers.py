@@ -24,10 +24,10 @@ from streams.embedded import Servers
 from streams.publications import Publications
 from streams.reacting import policy_role
 from streams.worker import run
+from tests.waiting import WITHIN_S
 from tests.workers import Workers
 
 PARTITIONS = 4
-READ_WITHIN_S = 30.0
 #: A day of the world in half a minute.
 SPEED = 2_880.0
 
@@ -71,7 +71,7 @@ def said_by(bootstrap: str, topic: str, origins: Iterable[str]) -> list[Event]:
     left = {partition: high for (_, partition), (low, high) in sizes.items() if high > low}
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reading", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in left])
-    until = time.monotonic() + READ_WITHIN_S
+    until = time.monotonic() + WITHIN_S
     while left:
         assert time.monotonic() < until, f"the log could not be read to its end: {left}"
         for message in consumer.consume(10_000, 0.2):

@@ -22,9 +22,9 @@ class Proxy:
         self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def cut(self) -> None:
-        """Break every connection and refuse new ones."""
+        """Break every connection and refuse new ones; none is left when this returns."""
         self._away = True
-        self._loop.call_soon_threadsafe(self._break)
+        asyncio.run_coroutine_threadsafe(self._break(), self._loop).result()
 
     def mend(self) -> None:
         """Forward again."""
@@ -49,7 +49,7 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    def _break(self) -> None:
+    async def _break(self) -> None:
         for writer in list(self._open):
             writer.transport.abort()
 
@@ -61,6 +61,11 @@ class Proxy:
             there, back = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
+            return
+        if self._away:
+            # It was cut while this one was on its way.
+            for end in (writer, back):
+                end.transport.abort()
             return
         self._open |= {writer, back}
         with contextlib.suppress(Exception):

@@ -11,15 +11,29 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from schemas import TOPICS, Event, Topic, decode
 from streams.admin import log_sizes
+from tests.waiting import WITHIN_S
 
-WAIT_S = 60.0
+WAIT_S = WITHIN_S
+
+_held: list[socket.socket] = []
 
 
 def nobody_listens() -> str:
-    """An address of this machine that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """An address of this machine that refuses connections until a server of the test's own listens there.
+
+    The port stays bound, so that nobody else is given it meanwhile. A socket that does not listen refuses whoever
+    connects, and lets a server in that reuses addresses, as asyncio's do.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    _held.append(held)
+    return f"127.0.0.1:{held.getsockname()[1]}"
+
+
+def free_port() -> int:
+    """A port of this machine that is kept for a server of the test's own."""
+    return int(nobody_listens().rpartition(":")[2])
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:

@@ -19,7 +19,7 @@ from streams.config import Settings
 from streams.embedded import Servers
 from streams.roles import fold_role, history_role
 from streams.worker import run
-from tests.waiting import eventually_async
+from tests.waiting import WITHIN_S, eventually_async
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Workers:
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Tell a worker to stop, and wait until it has."""
         process.terminate()
-        process.wait(30)
+        process.wait(WITHIN_S)
         self.running.remove(process)
 
     def close(self) -> None:
@@ -70,20 +70,28 @@ class Workers:
         """What the workers have said."""
         return (self.home / f"{self.group}.log").read_text(errors="replace")
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 60) -> None:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = WITHIN_S) -> None:
         """Wait until a condition holds; what the workers have said goes with the failure."""
         try:
             await eventually_async(condition, timeout_s)
         except AssertionError as never:
             raise AssertionError(f"{never}; the workers' log ends:\n{self.log[-4000:]}") from None
 
-    async def stored(self, events: int, timeout_s: float = 60) -> None:
+    async def stored(self, events: int, timeout_s: float = WITHIN_S) -> None:
         """Wait until the group has stored so many events."""
 
         async def there() -> bool:
             return (await standing(self.servers.postgres, self.group))["events"] >= events
 
         await self.until(there, timeout_s)
+
+    async def read(self, records: int) -> None:
+        """Wait until the group is done with so many records: events, repeats and what is none."""
+
+        async def there() -> bool:
+            return (await standing(self.servers.postgres, self.group))["offsets"] >= records
+
+        await self.until(there)
 
 
 async def standing(postgres: str, group: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from streams.embedded.files import write_atomically
 
 LOOPBACK = "127.0.0.1"
+# Below the ports that systems give to connections (from 32768 on Linux): while a server is down, none of those can take
+# the port that it comes back to.
+FIRST, BEYOND = 20_000, 32_000
 
 
 def choose(path: Path, names: tuple[str, ...], *, afresh: bool = False) -> dict[str, int]:
@@ -51,8 +55,7 @@ def answers(port: int, timeout_s: float) -> bool:
 def any_free(taken: AbstractSet[int] = frozenset()) -> int:
     """A port that is free now and none of those taken."""
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((LOOPBACK, 0))
-            port: int = probe.getsockname()[1]
-        if port not in taken:
+        # Not the seeded kind: processes with the same seed would all choose the same.
+        port = random.SystemRandom().randrange(FIRST, BEYOND)
+        if port not in taken and is_free(port):
             return port

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.commands import finished
+
 # Servers are initialised, workers import what they are made of, and a machine that runs tests is busy.
-DEMO_WITHIN_S = 150.0
+DEMO_WITHIN_S = 300.0
 
 pytestmark = pytest.mark.timeout(DEMO_WITHIN_S + 30)
 
@@ -41,9 +42,7 @@ def run() -> Iterator[Run]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NORN_")}
     command = [sys.executable, "-m", "streams.cli", "demo", "--seconds", "15", "--heroes", "8", "--json"]
     environment = {**kept, "NORN_HOME": str(home), "NORN_WEB_PORT": "0"}
-    ran = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=DEMO_WITHIN_S, check=False
-    )  # fmt: skip
+    ran = finished(command, DEMO_WITHIN_S, environment)
     yield Run(home, ran.returncode, ran.stdout, ran.stderr)
     shutil.rmtree(home, ignore_errors=True)
 

@@ -107,7 +107,7 @@ async def test_a_server_that_hangs_is_given_up_on_in_time(chaos: Chaos) -> None:
     chaos.plan = Plan({"hang": 1.0})
     async with asked(chaos.url) as engine:
         with pytest.raises(EngineTimeout):
-            await engine.complete(asking(allowed_ms=100))
+            await engine.complete(asking(allowed_ms=1_000))
     await eventually_async(lambda: chaos.served["aborted"] == 1)
 
 

@@ -23,8 +23,8 @@ from streams.config import Settings
 from streams.embedded import Servers
 from tests.bridges import Process, bridge, dots, fold, logged, prepared
 from tests.proxy import proxy
-from tests.sdk import nobody_listens
-from tests.waiting import eventually_async
+from tests.sdk import free_port, nobody_listens
+from tests.waiting import WITHIN_S, eventually_async
 
 DISPATCH, PENDING, COMPLETE = "/api/v1/events/dispatch", "/api/v1/actions/pending", "/api/v1/actions/complete"
 
@@ -145,7 +145,7 @@ async def test_rubbish_is_a_problem_and_takes_nothing(servers: Servers) -> None:
 
 
 async def test_a_player_over_the_limit_waits_and_the_others_do_not(servers: Servers) -> None:
-    async with bridge(servers, bridge_player_actions_per_second=10) as there:
+    async with bridge(servers, bridge_player_actions_per_second=1) as there:
         url = there.make_url(DISPATCH)
         noisy = batch("c4", *range(1, 51), players=1)
         assert (await post(url, json=noisy))[1]["accepted"] == 50
@@ -153,7 +153,7 @@ async def test_a_player_over_the_limit_waits_and_the_others_do_not(servers: Serv
         mixed["events"].append({"sequence": 53, "player_id": "quiet", "gold_gained": {"amount": 53}})
         _, said, _ = await post(url, json=mixed)
         assert (said["accepted"], said["deferred"], said["expected"]) == (1, [51, 52], 51)
-        assert 0 < said["retry_after_s"] <= 4.1
+        assert 0 < said["retry_after_s"] <= 50
         status, said, headers = await post(url, json=batch("c4", 51, 52, players=1))
         assert (status, said["reason"]) == (429, "limited")
         assert int(headers["Retry-After"]) == math.ceil(said["retry_after_s"])
@@ -172,11 +172,11 @@ async def test_a_hurried_address_is_asked_to_wait(servers: Servers) -> None:
 async def test_a_bridge_killed_at_its_worst_moment_loses_and_doubles_nothing(
     servers: Servers, tmp_path: Path, die: str
 ) -> None:
-    port = int(nobody_listens().rpartition(":")[2])
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     for doomed, starts in ((die, (1,)), (die, (1,)), ("", (1, 21))):
         process = Process(servers, tmp_path, port, doomed)
-        await eventually_async(lambda: _ready(url), 30, "the bridge is ready")
+        await eventually_async(lambda: _ready(url), message="the bridge is ready")
         try:
             for start in starts:
                 status, said, _ = await post(f"{url}{DISPATCH}", json=batch("k", *range(start, start + 20)))
@@ -184,7 +184,7 @@ async def test_a_bridge_killed_at_its_worst_moment_loses_and_doubles_nothing(
             assert not doomed, "it was to die before it could answer"
         except aiohttp.ClientError:
             assert doomed, (tmp_path / "bridge.log").read_text()
-            assert process.process.wait(10) == -signal.SIGKILL
+            assert process.process.wait(WITHIN_S) == -signal.SIGKILL
         process.kill()
     events = await logged(servers, "k")
     found = dots(events)
@@ -226,7 +226,7 @@ async def test_what_a_dead_bridge_left_is_published_without_being_asked_for(serv
     age = f"update bridge_outbox set taken_at = now() - interval '{LEFT_BEHIND_S + 1} s'"
     await rows(servers.postgres, age)
     async with bridge(servers):
-        await eventually_async(lambda: _gone(servers.postgres), 20, "the outbox is empty")
+        await eventually_async(lambda: _gone(servers.postgres), message="the outbox is empty")
     assert len(await logged(servers, "c7")) == 2
 
 
@@ -247,7 +247,7 @@ async def test_postgres_away_is_said_and_over_when_it_is_back(servers: Servers) 
             assert (status, said["reason"]) == (503, "store_away")
             assert "password" not in said["detail"]
             between.mend()
-            await eventually_async(lambda: _accepts(str(url)), 20, "the bridge goes on")
+            await eventually_async(lambda: _accepts(str(url)), message="the bridge goes on")
     assert Counter(event.gold_gained.amount for event in await logged(servers, "c8")) == {1: 1, 2: 1}
 
 

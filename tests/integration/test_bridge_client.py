@@ -8,11 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from examples import http_game
 from schemas import Event, GoldGained, PlayerSaid
@@ -20,11 +25,13 @@ from streams.bridge.bridge import COMPLETIONS
 from streams.bridge.client import HIGH, Action, BridgeClient, Refuse, replay
 from streams.bridge.client.dead_letters import entries
 from streams.bridge.client.service import Blocked, Failed, Service
+from streams.bridge.problems import problem
+from streams.bridge.routes import DISPATCH
 from streams.embedded import Servers
 from tests.bridges import bridge, dots, fold, logged, prepared
 from tests.integration.test_bridge import effective
 from tests.sdk import nobody_listens
-from tests.waiting import eventually_async
+from tests.waiting import WITHIN_S, eventually, eventually_async
 
 QUICK: dict[str, Any] = {"flush_s": 0.05, "backoff_s": (0.01, 0.02, 0.04)}
 
@@ -48,7 +55,7 @@ def port_of(address: str) -> int:
 
 
 async def finish(client: BridgeClient) -> int:
-    return await asyncio.to_thread(client.close, 20)
+    return await asyncio.to_thread(client.close, WITHIN_S)
 
 
 def check(events: list[Event], end: int) -> None:
@@ -79,32 +86,57 @@ async def test_what_failed_is_in_the_file_and_goes_by_itself_when_the_bridge_is_
     path, address = tmp_path / "log" / "dlq.log", nobody_listens()
     client = BridgeClient("", dead_letters=path, events_max=100, service=quick(f"http://{address}"), **QUICK)
     gold(client, 1, 301)
-    await eventually_async(lambda: client.counters.dead >= 200, 20, "failed events are in the file")
+    await eventually_async(lambda: client.counters.dead >= 200, message="failed events are in the file")
     assert {one.sequence for _, one in entries(path) if one} >= set(range(1, 201))
     async with bridge(servers, port=port_of(address)):
         gold(client, 301, 351)
-        await eventually_async(lambda: client.counters.sent == 350, 20, "the file and the ring are sent")
+        await eventually_async(lambda: client.counters.sent == 350, message="the file and the ring are sent")
         await finish(client)
     check(await logged(servers, client.client), 351)
     assert path.read_bytes() == b""
 
 
 async def test_the_breaker_leaves_a_failing_bridge_alone_and_tries_it_again(servers: Servers) -> None:
-    address = nobody_listens()
-    service = quick(f"http://{address}", open_s=0.3)
+    address, now_ms, open_ms = nobody_listens(), 0, 60_000
+    service = Service(f"http://{address}", open_s=open_ms / 1000, now_ms=lambda: now_ms)
     for _ in range(5):
         with pytest.raises(Failed):
             service.pending([])
     with pytest.raises(Blocked):
         service.pending([])
     assert service.blocked
-    await eventually_async(lambda: not service.blocked, 5, "a test is due")
+    now_ms += open_ms
+    assert not service.blocked, "a test is due"
     with pytest.raises(Failed):
         service.pending([])
     assert service.blocked
     async with bridge(servers, port=port_of(address)):
-        await eventually_async(lambda: not service.blocked, 5, "a test is due")
+        now_ms += open_ms
         assert (await asyncio.to_thread(service.pending, []))["actions"] == []
+    assert not service.blocked
+
+
+async def test_a_batch_that_fails_is_repeated_three_times_and_then_waits_in_the_file(tmp_path: Path) -> None:
+    asked_s: list[float] = []
+    dead: list[int] = []
+
+    async def away(request: web.Request) -> web.Response:
+        asked_s.append(time.monotonic())
+        dead.append(client.counters.dead)
+        return problem(503, "log_away", "try again", retry_after_s=1)
+
+    app = web.Application()
+    app.router.add_post(DISPATCH.path, away)
+    backoff_s = (0.05, 0.1, 0.2)
+    async with TestServer(app) as there:
+        url = str(there.make_url("/"))
+        client = BridgeClient(url, dead_letters=tmp_path / "dlq.log", flush_s=0.01, backoff_s=backoff_s)
+        client.put(GoldGained(amount=1), player_id="p")
+        await eventually_async(lambda: len(dead) == 5, message="the breaker opens")
+        await finish(client)
+    assert dead == [0, 0, 0, 0, 1], "the fifth comes from the file"
+    for (before, after), pause_s in zip(pairwise(asked_s[:4]), backoff_s, strict=True):
+        assert after - before >= pause_s
 
 
 async def test_a_replay_by_hand_doubles_nothing(servers: Servers, tmp_path: Path) -> None:
@@ -145,7 +177,7 @@ async def test_a_player_over_the_limit_holds_up_nobody_else(servers: Servers, tm
         async def heard() -> bool:
             return any(event.subject == "quiet" for event in await logged(servers, client.client))
 
-        await eventually_async(heard, 20, "the quiet player is heard")
+        await eventually_async(heard, message="the quiet player is heard")
         assert await finish(client) == 0
     events = [event for event in await logged(servers, client.client) if event.subject == "noisy"]
     assert [event.gold_gained.amount for event in events] == list(range(1, 121))
@@ -216,7 +248,7 @@ async def test_actions_are_done_once_and_reported(servers: Servers, tmp_path: Pa
         async def reported() -> bool:
             return len(await logged(servers, COMPLETIONS)) == 8
 
-        await eventually_async(reported, 20, "all actions are reported")
+        await eventually_async(reported, message="all actions are reported")
         await finish(client)
     outcomes = {e.action_completed.decision_id: e.action_completed for e in await logged(servers, COMPLETIONS)}
     assert {one: outcomes[one].outcome for one in sorted(outcomes)} == {
@@ -258,14 +290,14 @@ async def test_an_action_the_game_died_of_is_not_done_again(servers: Servers, tm
     async with bridge(servers) as there:
         url = str(there.make_url("/"))
         game = await asyncio.create_subprocess_exec(sys.executable, "-c", DOOMED, url, str(path), str(log))
-        assert await asyncio.wait_for(game.wait(), 30) == -signal.SIGKILL
+        assert await asyncio.wait_for(game.wait(), WITHIN_S) == -signal.SIGKILL
         client = BridgeClient(url, dead_letters=path, **QUICK)
         client.act(lambda action: log.write_text("twice"), poll_s=0.05)
 
         async def reported() -> bool:
             return bool(await logged(servers, COMPLETIONS))
 
-        await eventually_async(reported, 20, "it is reported")
+        await eventually_async(reported, message="it is reported")
         await finish(client)
     (event,) = await logged(servers, COMPLETIONS)
     assert event.action_completed.outcome == "failed"
@@ -278,8 +310,16 @@ async def test_the_example_plays(
 ) -> None:
     await fold(servers.postgres, [effective("d1", "astrid", 1_000, action="greet")])
     monkeypatch.chdir(tmp_path)
+    turns = iter(range(40))
+
+    def pause(seconds: float) -> None:
+        if next(turns) == 0:
+            eventually(lambda: asyncio.run(logged(servers, COMPLETIONS)), message="what was decided is done")
+
+    # The game goes on until it has acted, however long its machine takes to fetch an action.
+    monkeypatch.setattr(http_game, "time", SimpleNamespace(sleep=pause))
     async with bridge(servers) as there:
-        arguments = [str(there.make_url("/")), "--turns", "40", "--turn-s", "0.05"]
+        arguments = [str(there.make_url("/")), "--turns", "40"]
         play: Callable[..., None] = http_game.main
         await asyncio.to_thread(play, arguments)
     said = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -23,7 +23,7 @@ from streams.bridge.openapi import document
 from streams.bridge.routes import DISPATCH, OPERATIONS
 from streams.embedded import Servers
 from tests.bridges import Process, execute, prepared
-from tests.sdk import nobody_listens
+from tests.sdk import free_port
 from tests.waiting import eventually
 
 load_all_checks()
@@ -38,10 +38,10 @@ def address(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     url = urlsplit(servers.postgres)._replace(path=f"/{database}").geturl()
     asyncio.run(execute(servers.postgres, f"create database {database} template template0 encoding 'UTF8' locale 'C'"))
     there = asyncio.run(prepared(servers.kafka, url))
-    port = int(nobody_listens().rpartition(":")[2])
+    port = free_port()
     folder = tmp_path_factory.mktemp("bridge")
     process = Process(there, folder, port)
-    eventually(lambda: _ready(f"http://127.0.0.1:{port}"), 60, "the bridge is ready")
+    eventually(lambda: _ready(f"http://127.0.0.1:{port}"), message="the bridge is ready")
     yield f"http://127.0.0.1:{port}"
     said = (folder / "bridge.log").read_text()
     assert process.stop() == 0, said

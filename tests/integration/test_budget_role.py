@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 import pytest
 
-from inference.budget import LAPSE_GRACE_MS
+from inference.budget import HELD_MAX_MS, LAPSE_GRACE_MS
 from inference.purse import Reservation
 from inference.validation import Refused
 from projections.postgres import migrate
@@ -27,6 +27,8 @@ from tests.log import create_topic
 from tests.policy_workers import PARTITIONS, PolicyWorkers, only_topic
 from tests.sdk import firsts, read
 from tests.workers import rows
+
+pytestmark = pytest.mark.timeout(300)
 
 AGAIN_S = 60
 AGAIN_MS = AGAIN_S * 1000
@@ -68,7 +70,9 @@ def producer(workers: PolicyWorkers, tmp_path: Path) -> Iterator[Producer]:
 
 
 @pytest.fixture
-async def purse(workers: PolicyWorkers, producer: Producer) -> AsyncIterator[LogPurse]:
+async def purse(workers: PolicyWorkers, producer: Producer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LogPurse]:
+    # What is granted lasts as long as the test, however long its workers take to start.
+    monkeypatch.setattr("streams.purse.HELD_MS", HELD_MAX_MS)
     topics = only_topic(workers.topic)
     found = LogPurse(workers.servers.kafka, producer, holder="w", now_ms=now_ms, topics=topics)
     listening = asyncio.create_task(found.run())

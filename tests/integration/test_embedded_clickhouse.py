@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 
 from streams.embedded import Servers
+from tests.waiting import WITHIN_S
 
 TABLE = (
     "CREATE TABLE heroes (id UInt64, name String, met DateTime64(3, 'UTC')) ENGINE = MergeTree ORDER BY id "
@@ -52,7 +53,7 @@ def request(
     """Status, body and headers of a GET, or of a POST where there is a body."""
     asked = urllib.request.Request(url, data=body, headers=headers or {})
     try:
-        with urllib.request.urlopen(asked, timeout=20) as answer:
+        with urllib.request.urlopen(asked, timeout=WITHIN_S) as answer:
             return answer.status, answer.read().decode(), dict(answer.headers)
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode(), dict(refused.headers)
@@ -144,7 +145,8 @@ class TestTheOrdinaryClient:
         ended = threading.Event()
 
         def run_slowly() -> None:
-            slow.command("SELECT sleep(2)")
+            # Three seconds are the most for a block: several, so that five short answers take less on any machine.
+            slow.command("SELECT sleepEachRow(2) FROM numbers(4) SETTINGS max_block_size = 1")
             ended.set()
 
         running = threading.Thread(target=run_slowly)
@@ -199,7 +201,9 @@ class TestInsertsThatHappenOnce:
 
 class TestCurl:
     def curl(self, *arguments: str, data: bytes = b"") -> str:
-        done = subprocess.run(["curl", "-sS", *arguments], input=data, capture_output=True, timeout=30, check=True)
+        done = subprocess.run(
+            ["curl", "-sS", *arguments], input=data, capture_output=True, timeout=WITHIN_S, check=True
+        )
         return done.stdout.decode()
 
     def test_a_query_in_the_address_and_one_in_the_body(self, server: str) -> None:

@@ -9,14 +9,14 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.embedded import kafka as server
-from tests.waiting import eventually
+from tests.waiting import WITHIN_S, eventually
 
 Named = Callable[[str], str]
 
 
 def make_topic(kafka: str, name: str, partitions: int = 2) -> str:
     admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(10)
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(WITHIN_S)
     return name
 
 
@@ -27,7 +27,7 @@ def poll(consumer: Consumer, count: int) -> list[Message]:
         messages.extend(consumer.consume(count - len(messages), timeout=0.2))
         return len(messages) >= count
 
-    eventually(all_there, 20, f"{count} messages arrive")
+    eventually(all_there, message=f"{count} messages arrive")
     return messages
 
 
@@ -36,7 +36,7 @@ def test_what_is_produced_with_all_acknowledgements_is_consumed_in_order(kafka: 
     producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True, "acks": "all"})
     for number in range(100):
         producer.produce(topic, str(number).encode())
-    assert producer.flush(10) == 0
+    assert producer.flush(WITHIN_S) == 0
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -55,7 +55,7 @@ def test_a_group_goes_on_where_its_last_member_committed(kafka: str, fresh_name:
     producer = Producer({"bootstrap.servers": kafka})
     for number in range(10):
         producer.produce(topic, str(number).encode())
-    producer.flush(10)
+    assert producer.flush(WITHIN_S) == 0
     options = {
         "bootstrap.servers": kafka,
         "group.id": group,
@@ -79,7 +79,7 @@ def test_a_topic_that_nobody_made_is_not_made_in_passing(kafka: str, fresh_name:
     with pytest.raises(KafkaException):
         consumer.get_watermark_offsets(TopicPartition(name, 0), timeout=2)
     consumer.close()
-    assert name not in AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=5).topics
+    assert name not in AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=WITHIN_S).topics
 
 
 def test_a_broker_that_answers_is_healthy_and_a_silent_port_is_not(kafka: str) -> None:

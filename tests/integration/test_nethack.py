@@ -128,7 +128,8 @@ def test_the_dead_are_named_and_do_no_more(kafka: str, tmp_path: Path) -> None:
 def test_a_game_that_is_told_to_stop_hands_over_its_last_events(
     kafka: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with playing(kafka, tmp_path, "--heroes", "3") as process:
+    # None of these heroes dies in their first thousand keys.
+    with playing(kafka, tmp_path, "--heroes", "3", "--seed", "3") as process:
         live = wait_for_more_than(tmp_path, "acknowledged", 0)
         figures = end(process, number)
     assert [hero["subject"].split("-")[1] for hero in live["playing"]] == ["astrid", "brom", "calla"]
@@ -150,7 +151,13 @@ def test_without_a_broker_the_game_is_played_and_its_events_wait_for_the_next_li
 def test_without_an_address_the_game_says_how_to_get_one(tmp_path: Path) -> None:
     bare = {name: value for name, value in environment(tmp_path).items() if name != "NORN_KAFKA"}
     done = subprocess.run(
-        [sys.executable, "-m", "examples.nethack"], cwd=ROOT, env=bare, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "examples.nethack"],
+        cwd=ROOT,
+        env=bare,
+        capture_output=True,
+        text=True,
+        timeout=ENDED_WITHIN_S,
+        check=False,
     )
     assert done.returncode == 2
     assert "--kafka HOST:PORT" in done.stderr

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from string import ascii_letters
@@ -51,11 +51,14 @@ class Broker:
     def stop(self) -> None:
         self._running.close()
 
-    def freeze(self) -> None:
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It answers nothing meanwhile."""
         self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
 
     def take_at_most(self, size_bytes: int) -> None:
         """Refuse, for good, batches of players' facts that are larger."""
@@ -127,10 +130,9 @@ def test_events_wait_in_memory_through_a_short_outage_and_none_is_repeated(broke
     with Producer(broker.address, spill=tmp_path, away_s=30) as producer:
         game = Game(producer)
         game.play(2000)
-        broker.freeze()
-        game.play(2000, pause_s=0.0001)
-        assert producer.counters.queued > 0
-        broker.thaw()
+        with broker.frozen():
+            game.play(2000, pause_s=0.0001)
+            assert producer.counters.queued > 0
         game.play(2000)
         assert producer.flush(60) == 0
         assert (producer.counters.sent, producer.counters.spilled) == (6000, 0)
@@ -143,18 +145,15 @@ def test_events_go_to_disk_through_a_long_outage_and_from_there_to_the_log(broke
         game = Game(producer)
         game.play(5000)
         wait_for(lambda: producer.counters.sent == 5000)
-        broker.freeze()
-        try:
+        with broker.frozen():
             game.play_until(lambda counters: counters.spilled > 3000)
             assert list(tmp_path.glob("*.spill"))
             assert producer.trouble
-        finally:
-            broker.thaw()
         game.play_until(lambda counters: counters.spilled == 0)
         game.play(1000)
         assert producer.flush(60) == 0
         assert producer.counters.sent == len(game.ids)
-        assert not producer.trouble
+        wait_for(lambda: not producer.trouble)
     check(broker, producer, game.ids)
     assert not list(tmp_path.glob("*.spill"))
 
@@ -175,17 +174,14 @@ def test_a_broker_that_dies_and_is_started_again_gets_everything(broker: Broker,
 
 
 def test_a_burst_beyond_memory_goes_by_way_of_the_disk_in_order(broker: Broker, tmp_path: Path) -> None:
-    with Producer(broker.address, spill=tmp_path, buffer_events_max=4000) as producer:
+    with Producer(broker.address, spill=tmp_path, buffer_events_max=4000, away_s=60) as producer:
         game = Game(producer)
-        broker.freeze()
-        try:
+        with broker.frozen():
             game.play(1500)
-            wait_for(lambda: producer.counters.queued == 1500)
+            assert producer.counters.queued == 1500
             game.play(1500)
             wait_for(lambda: producer.counters.spilled > 0)
             game.play(1500)
-        finally:
-            broker.thaw()
         assert producer.flush(60) == 0
     check(broker, producer, game.ids)
 
@@ -211,7 +207,8 @@ def test_a_topic_that_is_made_late_gets_what_waited_for_it(broker: Broker, tmp_p
     with Producer(broker.address, spill=tmp_path, away_s=0.3) as producer:
         ids = [producer.publish(PlaceEntered(zone="Oracle"), subject=f"hero-{n % 9}") for n in range(1000)]
         wait_for(lambda: producer.counters.spilled == 1000)
-        assert "world.facts.v1 is not on the broker: create it" in producer.trouble
+        # A probe that a busy broker answers late is told of in between.
+        wait_for(lambda: "world.facts.v1 is not on the broker: create it" in producer.trouble)
         create_topics(broker.address)
         assert producer.flush(60) == 0
     kept = [firsts(events) for events in read(broker.address, [producer.origin]).values()]
@@ -245,12 +242,15 @@ def test_an_error_that_stops_the_client_for_good_leaves_no_hole(
             # It is tried again meanwhile, from memory or from disk, and fails again.
             tried = len(sessions)
             wait_for(lambda: len(sessions) > tried + 1)
-            assert "large" in producer.trouble.lower()
+            assert producer.trouble
+            # A probe that a busy broker answers late is told of in between.
+            wait_for(lambda: "large" in producer.trouble.lower())
         finally:
             broker.take_at_most(_DEFAULT_BYTES)
         assert producer.flush(60) == 0
         assert producer.counters.sent == 7000
-        assert not producer.trouble
+        # What is acknowledged is counted before the trouble is over.
+        wait_for(lambda: not producer.trouble)
     check(broker, producer, game.ids)
 
 
@@ -285,11 +285,8 @@ def spilled_values(folder: Path) -> list[bytes]:
 _DOOMED = """
 import sys
 from pathlib import Path
-from random import Random
-from string import ascii_letters
-from typing import Any
 from schemas import PlayerSaid
-from streams.sdk import Counters, Producer
+from streams.sdk import Producer
 producer = Producer(sys.argv[1], spill=Path(sys.argv[2]), away_s=0.2)
 print(producer.origin, flush=True)
 n = 0
@@ -329,28 +326,43 @@ def test_a_killed_game_loses_what_was_in_memory_and_nothing_that_was_on_disk(bro
 def test_a_game_that_forgets_to_close_leaves_its_events_on_disk(broker: Broker, tmp_path: Path) -> None:
     script = _DOOMED.replace("while True:", "while n < 3000:")
     ended = subprocess.run(
-        [sys.executable, "-c", script, broker.address, str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, broker.address, str(tmp_path)], capture_output=True, text=True, timeout=WAIT_S
     )
     # A busy broker may be late enough to be told of on the way; a crash at the end would be another matter.
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
     log = read(broker.address, [ended.stdout.strip()])
-    assert sum(len(firsts(events)) for events in log.values()) + len(spilled_values(tmp_path)) == 3000
+    # What a busy broker has not acknowledged by the end is on disk, and may be on the log all the same.
+    kept = [event for events in log.values() for event in events] + [*map(decode, spilled_values(tmp_path))]
+    assert {int(event.player_said.text) for event in kept} == set(range(3000))
+    assert len({event.id for event in kept}) == 3000
+
+
+_REPLAYING = """
+import os, signal, sys
+from pathlib import Path
+from streams.sdk import Producer
+unlink = Path.unlink
+def unlink_and_die(path, **options):
+    unlink(path, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+# A file goes when the broker has all of it.
+Path.unlink = unlink_and_die
+producer = Producer(sys.argv[1], spill=Path(sys.argv[2]))
+signal.pause()
+"""
 
 
 def test_a_process_killed_in_the_middle_of_a_replay_repeats_dots_and_loses_none(broker: Broker, tmp_path: Path) -> None:
     with Producer(nobody_listens(), spill=tmp_path, buffer_events_max=400_000) as early:
         ids = [early.publish(PlayerSaid(text="x" * 400), subject=f"hero-{n % 50}") for n in range(100_000)]
         assert early.close(timeout_s=0) == 100_000
-    command = [sys.executable, "-c", _DOOMED, broker.address, str(tmp_path)]
     files = len(list(tmp_path.glob("*.spill")))
     assert files > 2
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as doomed:
-        try:
-            wait_for(lambda: len(list(tmp_path.glob("*.spill"))) < files)
-        finally:
-            doomed.kill()
+    ended = subprocess.run([sys.executable, "-c", _REPLAYING, broker.address, str(tmp_path)], timeout=WAIT_S)
+    assert ended.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("*.spill"))) == files - 1
     with Producer(broker.address, spill=tmp_path) as heir:
-        assert 0 < heir.counters.spilled < 100_000 + 50_000
+        assert 0 < heir.counters.spilled < 100_000
         assert heir.flush(60) == 0
     kept = [firsts(events) for events in read(broker.address, [early.origin]).values()]
     assert all([event.sequence for event in events] == list(range(1, len(events) + 1)) for events in kept)

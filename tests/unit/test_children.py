@@ -15,8 +15,7 @@ import pytest
 
 from streams import children
 from streams.children import DEATHS_IN_A_ROW_MAX, Child, ChildFailed, Command
-
-SOON_S = 20.0
+from tests.waiting import WITHIN_S
 
 
 def python(code: str, folder: Path, **more: object) -> Command:
@@ -24,7 +23,7 @@ def python(code: str, folder: Path, **more: object) -> Command:
 
 
 async def until(condition: object, what: str) -> None:
-    deadline_s = time.monotonic() + SOON_S
+    deadline_s = time.monotonic() + WITHIN_S
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline_s, what
         await asyncio.sleep(0.02)
