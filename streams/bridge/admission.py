@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from projections.dots import HOLES_MAX, Origin
-from schemas import Event, PermanentError, event_id
-from schemas.stamps import COUNTER_BITS, COUNTER_MAX, pack
-from streams.bridge.offers import Batch, Offer
+from schemas import DecisionRequested, Event, PermanentError, derived_id, event_id
+from schemas.stamps import COUNTER_BITS, COUNTER_MAX, pack, time_ms
+from streams.bridge.asking import addressed
+from streams.bridge.offers import Batch, Offer, Refusal
+from streams.sdk.envelope import SHAPES
 
 # Every event of a batch may open a gap, and one that is given up could never be filled again.
 _GAPS_MAX = HOLES_MAX - 100
@@ -60,34 +62,61 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of a batch: the records of new events, the repeats, and what its players must wait with."""
+    """What became of a batch: the records of new events, the repeats, what its players must wait with, and refusals.
+
+    Refused here is a request that comes too late.
+    """
 
     records: tuple[Record, ...]
     repeated: tuple[int, ...]
     deferred: tuple[int, ...]
+    refusals: tuple[Refusal, ...] = ()
 
 
-def admit(client: Client, batch: Batch, waiting: Collection[str], region: str, now_ms: int) -> Admission:
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where and when a batch is taken."""
+
+    region: str
+    now_ms: int
+    world_version: int = 0
+
+
+def admit(client: Client, batch: Batch, waiting: Collection[str], here: Here) -> Admission:
     """Take the new events of a batch, and write down in `client` that they have come.
 
-    waiting: players over their limit, whose new events are left for later. Raises TooManyGaps, and then `client` is
-    not to be used.
+    waiting: players over their limit, whose new events are left for later. A request that was refused as too late is a
+    repeat when it comes again: whether it was taken nobody remembers, and its time is over either way. Raises
+    TooManyGaps, and then `client` is not to be used.
     """
     records: list[Record] = []
     repeated: list[int] = []
     deferred: list[int] = []
+    refusals: list[Refusal] = []
     for offer in batch.offers:
         if offer.subject in waiting and not has_come(client.numbers, offer.sequence):
             deferred.append(offer.sequence)
         elif _number(client, offer.sequence):
-            records.append(_record(client, offer, region, now_ms))
+            try:
+                records.append(_record(client, offer, here))
+            except PermanentError as error:
+                refusals.append(Refusal(offer.index, offer.sequence, error.reason, str(error)))
         else:
             repeated.append(offer.sequence)
     for refusal in batch.refusals:
         # What is refused is never sent again, so it is no gap either.
         if refusal.sequence:
             _number(client, refusal.sequence)
-    return Admission(tuple(records), tuple(repeated), tuple(deferred))
+    return Admission(tuple(records), tuple(repeated), tuple(deferred), tuple(refusals))
+
+
+def decision_id(client: Client, offer: Offer) -> str:
+    """The id of the decision that an offer asks for: the game's own, or one that follows from the event.
+
+    It follows from what the event's id follows from, so that a repeat is the same decision.
+    """
+    assert offer.request is not None, "only a request asks for a decision"
+    return offer.request.decision_id or derived_id(client.origin, str(offer.sequence))
 
 
 def has_come(numbers: Origin, sequence: int) -> bool:
@@ -111,8 +140,10 @@ def _number(client: Client, sequence: int) -> bool:
     return new
 
 
-def _record(client: Client, offer: Offer, region: str, now_ms: int) -> Record:
-    stamp = _stamp(client, offer, now_ms)
+def _record(client: Client, offer: Offer, here: Here) -> Record:
+    """Raises what `addressed` raises, and then `client` has given no dot."""
+    stamp = _stamp(client, offer, here.now_ms)
+    field = _field(client, offer, time_ms(stamp), here)
     place = f"{offer.topic}/{offer.partition}"
     client.dots[place] = dot = client.dots.get(place, 0) + 1
     # The id is random to everybody else, and the same for the same event.
@@ -121,13 +152,21 @@ def _record(client: Client, offer: Offer, region: str, now_ms: int) -> Record:
         id=event_id(stamp >> COUNTER_BITS, drawn),
         subject=offer.subject,
         stamp=stamp,
-        region=region,
+        region=here.region,
         origin=client.origin,
         sequence=dot,
         cause=offer.cause,
         trace=offer.trace,
     )
-    return Record(offer.sequence, offer.topic, offer.partition, offer.key, envelope.SerializeToString() + offer.field)
+    return Record(offer.sequence, offer.topic, offer.partition, offer.key, envelope.SerializeToString() + field)
+
+
+def _field(client: Client, offer: Offer, asked_ms: int, here: Here) -> bytes:
+    if offer.request is None:
+        return offer.field
+    decision = decision_id(client, offer)
+    whole = addressed(offer.request, decision, asked_ms, here.now_ms, here.world_version)
+    return SHAPES[DecisionRequested].encode(whole)
 
 
 def _stamp(client: Client, offer: Offer, now_ms: int) -> int:

@@ -15,13 +15,14 @@ from weakref import WeakValueDictionary
 from schemas import TOPICS, ActionCompleted, TemporaryError, topic_of
 from schemas.partitions import partition_of
 from schemas.stamps import pack, time_ms
-from streams.bridge.admission import Admission, Client, Record, admit, new_subjects
+from streams.bridge.admission import Admission, Client, Here, Record, admit, decision_id, new_subjects
 from streams.bridge.limits import Limit
 from streams.bridge.models import (
     STAMP_MAX,
     Action,
     Actions,
     ActionsQuery,
+    Asked,
     Completed,
     Completion,
     Dispatched,
@@ -59,11 +60,12 @@ class Bridge:
         """Take a batch onto the log. Raises Limited, TooManyGaps, and TemporaryError when nothing is acknowledged."""
         waits: dict[str, float] = {}
 
-        def take(client: Client) -> Admission:
+        def take(client: Client, world_version: int) -> Admission:
             counts = new_subjects(client, batch.offers)
             now_s = self._clock.monotonic_s()
             waits.update(self._player_limit.waits_s(counts, now_s))
-            admission = admit(client, batch, waits.keys(), self._region, self._clock.now_ms())
+            here = Here(self._region, self._clock.now_ms(), world_version)
+            admission = admit(client, batch, waits.keys(), here)
             self._refuse_if_all_wait(batch, admission, waits)
             for subject in counts.keys() - waits.keys():
                 self._player_limit.spend(subject, counts[subject], now_s)
@@ -73,16 +75,24 @@ class Bridge:
             late = await self._publish_left(batch.client)
             async with self._store.transaction() as connection:
                 client = await self._store.lock_client(connection, batch.client)
-                admission = take(client)
+                asks = any(offer.request is not None for offer in batch.offers)
+                admission = take(client, await self._store.world_version(connection) if asks else 0)
                 numbers = await self._store.save(connection, client, admission.records)
             await self._publish(admission.records, numbers)
         taken_late = late & set(admission.repeated)
+        refusals = sorted([*batch.refusals, *admission.refusals], key=lambda one: one.index)
+        untaken = {*admission.deferred, *(one.sequence for one in admission.refusals)}
         return Dispatched(
             accepted=len(admission.records) + len(taken_late),
             repeated=len(admission.repeated) - len(taken_late),
             refused=[
                 Refused(index=one.index, sequence=one.sequence, reason=one.reason, detail=one.detail)
-                for one in batch.refusals
+                for one in refusals
+            ],
+            asked=[
+                Asked(sequence=offer.sequence, decision_id=decision_id(client, offer))
+                for offer in batch.offers
+                if offer.request is not None and offer.sequence not in untaken
             ],
             deferred=list(admission.deferred),
             retry_after_s=round(max(waits.values(), default=0.0), 3),
@@ -113,7 +123,8 @@ class Bridge:
                 await self._store.complete(connection, decision_id, **said)
                 fact = ActionCompleted(decision_id=decision_id, agent=action["agent"] or "", **said)
                 offers = (_offer(client, action["subject"], fact),)
-                admission = admit(client, Batch(COMPLETIONS, offers, ()), (), self._region, self._clock.now_ms())
+                here = Here(self._region, self._clock.now_ms())
+                admission = admit(client, Batch(COMPLETIONS, offers, ()), (), here)
                 numbers = await self._store.save(connection, client, admission.records)
             await self._publish(admission.records, numbers)
         return Completed(decision_id=decision_id, repeated=False, **said)

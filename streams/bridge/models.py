@@ -6,13 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streams.bridge.asking import DECISION_ID_PATTERN
+
 #: Pages of actions are short: a game server does them one after the other.
 ACTIONS_DEFAULT, ACTIONS_MAX = 50, 100
 SUBJECTS_MAX = 100
 #: What a column of Postgres holds.
 STAMP_MAX = 2**63 - 1
 
-DecisionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$", description="The decision's id.")]
+DecisionId = Annotated[str, Field(pattern=DECISION_ID_PATTERN, description="The decision's id.")]
 Outcome = Literal["succeeded", "refused", "failed"]
 # Postgres cannot store a NUL, so no text of ours may hold one.
 _NO_NUL = r"^[^\x00]*$"
@@ -27,8 +29,18 @@ class Refused(_Model):
 
     index: int = Field(description="Its place in the batch, from 0.")
     sequence: int = Field(description="Its sequence; 0 when none could be read.")
-    reason: str = Field(description="malformed, unnumbered, unknown_fact, too_large or invalid_event.")
+    reason: str = Field(
+        description="malformed, unnumbered, unknown_fact, too_large or invalid_event; of a request for a decision also"
+        " unknown_agent, illegal_actions, context_too_large or deadline_passed."
+    )
     detail: str
+
+
+class Asked(_Model):
+    """A decision that was asked for, now or before."""
+
+    sequence: int
+    decision_id: str = Field(description="Under this id the answer comes with the actions.")
 
 
 class Dispatched(_Model):
@@ -37,6 +49,7 @@ class Dispatched(_Model):
     accepted: int = Field(description="Events that are on the log now.")
     repeated: int = Field(description="Events that were on the log before: an earlier answer was lost.")
     refused: list[Refused]
+    asked: list[Asked] = Field(description="Which of the accepted and the repeated ask for which decision.")
     deferred: list[int] = Field(description="Sequences of players over their limit: send them again later.")
     retry_after_s: float = Field(description="When to send the deferred ones again; 0 when there are none.")
     expected: int = Field(description="The lowest sequence of this client that has not come yet.")

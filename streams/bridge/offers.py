@@ -12,9 +12,10 @@ from google.protobuf.json_format import Error as JsonError
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
-from schemas import TOPICS, EventRefused, PermanentError, UnknownFact, fact_name, topic_of
+from schemas import TOPICS, DecisionRequested, EventRefused, PermanentError, UnknownFact, fact_name, topic_of
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
 from schemas.partitions import partition_of
+from streams.bridge.asking import asked
 from streams.sdk.envelope import FACT_BYTES_MAX, SHAPES, check_links, subject_key
 
 JSON = "application/json"
@@ -70,8 +71,10 @@ class Offer:
     topic: str
     partition: int
     key: bytes
-    #: The fact as a field of Event.
+    #: The fact as a field of Event; empty for a request.
     field: bytes
+    #: The request for a decision, which is made whole when it is taken.
+    request: DecisionRequested | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ def _read(index: int, entry: Any) -> Offer | Refusal:
 
 
 def checked(event: OfferedEvent, index: int = 0) -> Offer:
-    """What an event offers. Raises Unnumbered, UnknownFact, TooLarge and EventRefused for what may not be written."""
+    """What an event offers. Raises Unnumbered, UnknownFact, TooLarge, EventRefused, and what `asked` raises."""
     if not 0 < event.sequence <= SEQUENCE_MAX:
         raise Unnumbered(f"an event's sequence is 1 to {SEQUENCE_MAX}, not {event.sequence}")
     name = event.WhichOneof("fact")
@@ -160,7 +163,8 @@ def checked(event: OfferedEvent, index: int = 0) -> Offer:
     key = subject_key(event.player_id)
     check_links(event.cause, event.trace)
     _check_texts(event.player_id, fact)
-    topic = topic_of(fact)
+    request = asked(event.decision_requested) if name == "decision_requested" else None
+    topic = topic_of(fact if request is None else request)
     return Offer(
         index,
         event.sequence,
@@ -171,7 +175,8 @@ def checked(event: OfferedEvent, index: int = 0) -> Offer:
         topic,
         partition_of(event.player_id, TOPICS[topic].partitions),
         key,
-        SHAPES[type(fact)].encode(fact),
+        SHAPES[type(fact)].encode(fact) if request is None else b"",
+        request,
     )
 
 

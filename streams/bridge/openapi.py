@@ -11,8 +11,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from schemas import FACTS
+from inference import AGENTS
+from inference.agent import IMPACTS
+from schemas import FACTS, TIERS, DecisionRequested
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
+from streams.bridge.asking import CONTEXT_BYTES_MAX, DECISION_ID_PATTERN
 from streams.bridge.models import Problem
 from streams.bridge.offers import BATCH_EVENTS_MAX, CLIENT_PATTERN, JSON, OFFERED, PROTOBUF, SEQUENCE_MAX, TIME_MS_MAX
 from streams.bridge.problems import CONTENT_TYPE
@@ -37,6 +40,24 @@ _OFFERED: Mapping[str, Mapping[str, Any]] = {
     "time_ms": {"maximum": TIME_MS_MAX},
     "cause": {"type": "string", "contentEncoding": "base64", "pattern": "^([A-Za-z0-9+/]{22}==)?$"},
     "trace": {"maxLength": TRACE_BYTES_MAX, "pattern": "^[\\x20-\\x7e]*$"},
+}
+
+_BY_AGENT = "Left out: as the agent declares it."
+#: And of the fields of a request for a decision, all of which but the agent may be left out.
+_REQUESTED: Mapping[str, Mapping[str, Any]] = {
+    "decision_id": {"pattern": DECISION_ID_PATTERN, "description": "Left out: one that follows from the event."},
+    "agent": {"enum": list(AGENTS)},
+    "tier": {"enum": list(TIERS), "description": _BY_AGENT},
+    "context": {
+        "maxLength": CONTEXT_BYTES_MAX,
+        "contentMediaType": JSON,
+        "description": "All that the agent may know, a JSON object as text.",
+    },
+    "legal_actions": {"description": f"Some of the agent's own, its default among them. {_BY_AGENT}"},
+    "deadline_ms": {"maximum": TIME_MS_MAX, "description": f"Milliseconds since 1970. {_BY_AGENT}"},
+    "cost_cap_usd_micros": {"description": _BY_AGENT},
+    "impact": {"enum": list(IMPACTS), "description": _BY_AGENT},
+    "world_version": {"description": "Left out: the world's as the bridge knows it."},
 }
 
 
@@ -157,6 +178,9 @@ def _messages() -> dict[str, Any]:
             "properties": {one.name: _field(one) for one in fact.fields},
             "additionalProperties": False,
         }
+    requested = found[DecisionRequested.DESCRIPTOR.name]
+    requested["properties"] = {name: {**said, **_REQUESTED[name]} for name, said in requested["properties"].items()}
+    requested["required"] = ["agent"]
     return found
 
 
@@ -200,6 +224,8 @@ def _offered() -> dict[str, Any]:
 
 def _field(one: Any) -> dict[str, Any]:
     """A plain field as protobuf's JSON has it; 64-bit numbers may also be texts, as they are when it writes them."""
+    if one.is_repeated:
+        return {"type": "array", "items": dict(_TEXT)}
     if one.type in _WHOLE_BITS:
         low, high = _WHOLE_BITS[one.type]
         return {"type": "integer", "minimum": low, "maximum": high}

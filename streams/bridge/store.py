@@ -29,6 +29,7 @@ CONNECTIONS_MAX = 20
 # A request that has waited this long for Postgres is answered that it is away.
 STATEMENT_TIMEOUT_S = 10.0
 
+_WORLD_VERSION = statement("read_world_version")
 _SQL = {
     name: statement(f"bridge_{name}")
     for name in (
@@ -126,6 +127,11 @@ class Store:
         columns = zip(*((r.sequence, r.topic, r.partition, r.key, r.value) for r in records), strict=True)
         kept = await connection.fetch(_SQL["keep_records"], client.name, *map(list, columns))
         return [row["number"] for row in kept]
+
+    async def world_version(self, connection: Any) -> int:
+        """How often the world has changed for everybody."""
+        version: int = await connection.fetchval(_WORLD_VERSION)
+        return version
 
     async def unpublished(self, connection: Any, client: str) -> tuple[list[int], list[Record]]:
         """The records of a client that are not known to be on the log, oldest first, and what to mark them by."""

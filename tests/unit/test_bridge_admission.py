@@ -12,7 +12,7 @@ from projections.dots import HOLES_MAX
 from schemas import GoldGained, PlaceEntered, decode, fact_of
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
 from schemas.stamps import time_ms
-from streams.bridge.admission import Admission, Client, TooManyGaps, admit, has_come, new_subjects
+from streams.bridge.admission import Admission, Client, Here, TooManyGaps, admit, has_come, new_subjects
 from streams.bridge.offers import PROTOBUF, Batch, read
 
 PLAYERS = ("astrid", "finn", "Zoë", "edda")
@@ -32,7 +32,7 @@ def batch(*sequences: int, at_ms: int = 0) -> Batch:
 
 
 def take(client: Client, *sequences: int, now_ms: int = 1_000, waiting: tuple[str, ...] = ()) -> Admission:
-    return admit(client, batch(*sequences), waiting, "local", now_ms)
+    return admit(client, batch(*sequences), waiting, Here("local", now_ms))
 
 
 def new_client() -> Client:
@@ -93,7 +93,7 @@ def test_a_player_over_the_limit_waits_alone() -> None:
 def test_what_is_refused_is_no_gap() -> None:
     client = new_client()
     refused = DispatchRequest(client="harbour-1", events=[OfferedEvent(sequence=1, player_id="")])
-    admit(client, read(PROTOBUF, refused.SerializeToString()), (), "local", 1_000)
+    admit(client, read(PROTOBUF, refused.SerializeToString()), (), Here("local", 1_000))
     assert client.expected == 2
 
 
@@ -123,13 +123,13 @@ def test_stamps_grow_when_the_bridge_gives_them() -> None:
 
 def test_a_players_events_keep_their_order_by_their_own_time_in_whatever_batches_they_come() -> None:
     client = new_client()
-    late = admit(client, batch(5, 6, at_ms=500), (), "local", 2_000).records
-    early = admit(client, batch(1, 2, at_ms=500), (), "local", 2_000).records
+    late = admit(client, batch(5, 6, at_ms=500), (), Here("local", 2_000)).records
+    early = admit(client, batch(1, 2, at_ms=500), (), Here("local", 2_000)).records
     stamps = {record.sequence: decode(record.value).stamp for record in (*late, *early)}
     assert stamps[1] < stamps[2] < stamps[5] < stamps[6]
     assert {time_ms(stamp) for stamp in stamps.values()} == {500}
 
 
 def test_no_clock_of_a_game_server_is_ahead_of_the_bridges() -> None:
-    (record,) = admit(new_client(), batch(1, at_ms=10**12), (), "local", 2_000).records
+    (record,) = admit(new_client(), batch(1, at_ms=10**12), (), Here("local", 2_000)).records
     assert time_ms(decode(record.value).stamp) == 2_000

@@ -42,10 +42,12 @@ def test_the_facts_that_may_be_offered_are_the_logs_own_under_the_same_numbers()
         assert (ours.number, ours.message_type.full_name) == (theirs.number, theirs.message_type.full_name)
 
 
-def test_a_game_server_decides_nothing_and_spends_nothing() -> None:
-    topics = {topic_of(FACTS[name]()) for name in OFFERED}
+def test_a_game_server_asks_but_decides_nothing_and_spends_nothing() -> None:
+    assert "decision_requested" in OFFERED
+    said = [name for name in OFFERED if name != "decision_requested"]
+    topics = {topic_of(FACTS[name]()) for name in said}
     assert topics == {"players.actions.v1", "world.facts.v1", "ai.decisions.v1"}
-    assert [name for name in OFFERED if topic_of(FACTS[name]()) == "ai.decisions.v1"] == ["action_completed"]
+    assert [name for name in said if topic_of(FACTS[name]()) == "ai.decisions.v1"] == ["action_completed"]
     assert not {"clock_ticked", "decision_effective", "approval_given", "budget_reserved"} & set(OFFERED)
 
 

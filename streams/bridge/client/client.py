@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from google.protobuf.message import Message
 
-from schemas import EventRefused, TemporaryError, fact_name
+from schemas import DecisionRequested, EventRefused, TemporaryError, fact_name
 from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
 from streams.bridge.client.actions import Act, ActionPoller
 from streams.bridge.client.dead_letters import PATH
@@ -27,7 +28,7 @@ HIGH, NORMAL, LOW = 1, 0, -1
 
 #: Spec A.12: a batch is sent when it is whole, or when its first event has waited this long.
 FLUSH_S = 1.0
-#: Spec C.11: attempts of a batch, and what passes after each that fails.
+#: Spec C.11: how long after each attempt of a batch that fails the next is made; after the last, none is.
 BACKOFF_S = (1.0, 2.0, 4.0)
 CLOSE_S = 10.0
 # How soon it is noticed that the breaker lets something through again.
@@ -82,6 +83,32 @@ class BridgeClient:
         event = OfferedEvent(player_id=player_id)
         getattr(event, name).CopyFrom(fact)
         return self._queue.put(event, priority)
+
+    def ask(
+        self,
+        agent: str,
+        context: Mapping[str, Any],
+        *,
+        player_id: str,
+        legal_actions: Sequence[str] = (),
+        deadline_ms: int = 0,
+        priority: int = HIGH,
+    ) -> str:
+        """Ask an agent for a decision; gives the id under which the answer comes to `act`. Raises as `put` does.
+
+        legal_actions, deadline_ms: as the agent declares them when they are left out. A request that reaches the bridge
+        after its deadline is refused.
+        """
+        decision_id = uuid.uuid4().hex
+        request = DecisionRequested(
+            decision_id=decision_id,
+            agent=agent,
+            context=json.dumps(context),
+            legal_actions=legal_actions,
+            deadline_ms=deadline_ms,
+        )
+        self.put(request, player_id=player_id, priority=priority)
+        return decision_id
 
     def act(self, act: Act, **options: Any) -> None:
         """From now on have actions done: each is given to `act` once. The options are ActionPoller's."""
@@ -146,7 +173,7 @@ class BridgeClient:
     def _attempt(self, batch: Batch) -> Batch | None:
         """Send a batch, several times if it must be; gives what is to be sent next in its place."""
         why = ""
-        for pause_s in self._backoff_s:
+        for pause_s in (*self._backoff_s, None):
             try:
                 answer = self._service.dispatch(batch.entries)
             except Wait as error:
@@ -155,7 +182,7 @@ class BridgeClient:
                 answer = Answer(0, 0, dict.fromkeys((e.sequence for e in batch.entries), str(error)), frozenset(), 0.0)
             except TemporaryError as error:
                 why = str(error)
-                if self._service.blocked or self._closing.wait(pause_s):
+                if pause_s is None or self._service.blocked or self._closing.wait(pause_s):
                     break
                 continue
             self._note_success()

@@ -72,6 +72,7 @@ class OfferedEvent(_message.Message):
     FLAG_SET_FIELD_NUMBER: _builtins.int
     PLACE_ENTERED_FIELD_NUMBER: _builtins.int
     DEPTH_REACHED_FIELD_NUMBER: _builtins.int
+    DECISION_REQUESTED_FIELD_NUMBER: _builtins.int
     ACTION_COMPLETED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The client numbers its events 1, 2, 3 ...; the same number is the same event."""
@@ -112,6 +113,10 @@ class OfferedEvent(_message.Message):
     @_builtins.property
     def depth_reached(self) -> _world_pb2.DepthReached: ...
     @_builtins.property
+    def decision_requested(self) -> _decisions_pb2.DecisionRequested:
+        """Asks for a decision; the bridge fills in what is left out but the agent, from the agent's own declaration."""
+
+    @_builtins.property
     def action_completed(self) -> _decisions_pb2.ActionCompleted: ...
     def __init__(
         self,
@@ -135,13 +140,14 @@ class OfferedEvent(_message.Message):
         flag_set: _players_pb2.FlagSet | None = ...,
         place_entered: _world_pb2.PlaceEntered | None = ...,
         depth_reached: _world_pb2.DepthReached | None = ...,
+        decision_requested: _decisions_pb2.DecisionRequested | None = ...,
         action_completed: _decisions_pb2.ActionCompleted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action_completed", b"action_completed", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "item_gained", b"item_gained", "item_lost", b"item_lost", "objective_completed", b"objective_completed", "place_entered", b"place_entered", "player_died", b"player_died", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action_completed", b"action_completed", "decision_requested", b"decision_requested", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "item_gained", b"item_gained", "item_lost", b"item_lost", "objective_completed", b"objective_completed", "place_entered", b"place_entered", "player_died", b"player_died", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_completed", b"action_completed", "cause", b"cause", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "item_gained", b"item_gained", "item_lost", b"item_lost", "objective_completed", b"objective_completed", "place_entered", b"place_entered", "player_died", b"player_died", "player_id", b"player_id", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored", "sequence", b"sequence", "time_ms", b"time_ms", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_completed", b"action_completed", "cause", b"cause", "decision_requested", b"decision_requested", "depth_reached", b"depth_reached", "fact", b"fact", "flag_set", b"flag_set", "gold_gained", b"gold_gained", "gold_spent", b"gold_spent", "health_changed", b"health_changed", "item_gained", b"item_gained", "item_lost", b"item_lost", "objective_completed", b"objective_completed", "place_entered", b"place_entered", "player_died", b"player_died", "player_id", b"player_id", "player_levelled", b"player_levelled", "player_moved", b"player_moved", "player_said", b"player_said", "player_scored", b"player_scored", "sequence", b"sequence", "time_ms", b"time_ms", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["player_moved", "player_levelled", "player_scored", "item_gained", "item_lost", "gold_gained", "gold_spent", "health_changed", "player_said", "player_died", "objective_completed", "flag_set", "place_entered", "depth_reached", "action_completed"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["player_moved", "player_levelled", "player_scored", "item_gained", "item_lost", "gold_gained", "gold_spent", "health_changed", "player_said", "player_died", "objective_completed", "flag_set", "place_entered", "depth_reached", "decision_requested", "action_completed"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 

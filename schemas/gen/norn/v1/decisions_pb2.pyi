@@ -408,7 +408,7 @@ class ApprovalRequested(_message.Message):
     content: _builtins.str
     impact: _builtins.str
     deadline_ms: _builtins.int
-    """Without an answer by then the agent's default takes effect."""
+    """Until when a person may answer; without a yes by then it does not take effect."""
     def __init__(
         self,
         *,
