@@ -20,13 +20,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from inference import AGENTS
 from inference.engines.gguf import hugging_face_folder
 from inference.engines.vllm import CPU, Options, Vllm, installed
-from inference.prompts import Prompt, conversation, data
+from inference.prompts import Prompt
 from schemas import PermanentError
 
-#: A choice's prompt: nine tenths are what all prompts of an agent share, so that the prefix cache holds them.
-SHARED_WORDS, OWN_WORDS = 420, 40
+#: Whose prompts are asked: the agent that chooses in real time, of its places and depths.
+CHOOSER, PLACES, DEPTHS = "decision", ("Dungeons of Doom", "Gnomish Mines", "Sokoban"), 12
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,6 @@ class Load:
     together: int = 256
     alone: int = 8
 
-
-ACTIONS = ("greet", "warn", "trade", "attack", "flee", "ignore")
 
 _QWEN = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -211,10 +210,11 @@ async def _written(engine: Vllm, together: int, tokens: int) -> float:
 
 
 def _choice(number: int) -> Prompt:
-    shared = " ".join(f"rule{word % 97}" for word in range(SHARED_WORDS // 2))
-    own = " ".join(f"fact{(number * 31 + word) % 997}" for word in range(OWN_WORDS // 2))
-    schema = {"type": "object", "properties": {"action": {"enum": list(ACTIONS)}}, "required": ["action"]}
-    return Prompt(conversation(shared, [], data(own)), schema, max_tokens=8, seed=number, temperature=0.0)
+    agent = AGENTS[CHOOSER]
+    context = {"zone": PLACES[number % len(PLACES)], "depth": number % DEPTHS}
+    # A hero's number more than an agent says, or a prompt that came before would be read from the prefix cache whole.
+    turns = agent.prompt({**agent.shown(context), "hero": number})
+    return Prompt(turns, agent.schema(agent.legal_actions(context)), agent.max_tokens, seed=number, temperature=0.0)
 
 
 def _share(taken_ms: list[float], share: float) -> float:

@@ -65,8 +65,9 @@ class Steady:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """The one answer."""
-        await asyncio.sleep(SERVICE_S)
-        return self._done
+        with prompt.call(self.model) as call:
+            await asyncio.sleep(SERVICE_S)
+            return call.answered(self._done)
 
     async def close(self) -> None:
         """Nothing to give back."""

@@ -18,6 +18,8 @@ Context = Mapping[str, Any]
 #: What is at stake (spec B.1): dialogue variations, quest modifications, story branches, game-changing events.
 Impact = Literal["low", "medium", "high", "critical"]
 IMPACTS: tuple[Impact, ...] = ("low", "medium", "high", "critical")
+#: Under this name an agent's impact finds the chosen action in the context; before one is chosen it is "".
+CHOSEN = "chosen"
 # Without a measure of its own every decision of an agent is a hard one.
 COMPLEX = 1.0
 # Spec C.8: a decision may be used again for an hour.
@@ -31,6 +33,12 @@ class Content(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Choice(Content):
+    """A choice among the legal actions, and nothing else."""
+
+    action: str
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,12 @@ class Agent:
     blurs: those fields of the signature in which similar requests may differ and still be answered in one call.
     free_text: the field of the context that holds a player's own words, by which similar requests are found; such an
     agent has no signature. complexity: how hard a decision is, 0 to 1 (inference/complexity.py); easy ones are left to
-    the rules. impact: what is at stake. tells: the fields of the context that the game is given with the decision.
+    the rules. impact: what is at stake, of an action once one is CHOSEN; an agent of high stakes has a default of low
+    ones, for when a person says no. tells: the fields of the context that the game is given with the decision.
     cached_s: for how long an answer may be used again, 0 for never. ensemble: several models vote on it.
-    changes_world: its decisions change the world for everybody, so that nothing decided before is used again.
+    chosen: the whole answer that an action comes to, written by code; then a model chooses an action and writes nothing
+    else, which takes it one forward pass. changes_world: the actions after which the world is another for everybody, so
+    that nothing decided before is used again.
     """
 
     name: str
@@ -87,7 +98,8 @@ class Agent:
     tells: tuple[str, ...] = ()
     cached_s: int = CACHED_S
     ensemble: bool = False
-    changes_world: bool = False
+    chosen: Callable[[Context, str], Answer] | None = None
+    changes_world: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signature is not None and self.free_text:
@@ -113,8 +125,13 @@ class Agent:
         """What of the context the prompt is made from."""
         return context if self.signature is None else self.signature(context)
 
+    @property
+    def written(self) -> type[Content]:
+        """The shape of what a model writes: the output, or a choice where code writes the rest."""
+        return self.output if self.chosen is None else Choice
+
     def schema(self, legal_actions: tuple[str, ...]) -> Mapping[str, Any]:
-        """The JSON schema of the output, its action bound to those that are legal here."""
+        """The JSON schema of what a model writes, its action bound to those that are legal here."""
         properties = self._schema["properties"]
         if "action" not in properties:
             return self._schema
@@ -122,4 +139,4 @@ class Agent:
 
     @cached_property
     def _schema(self) -> Mapping[str, Any]:
-        return self.output.model_json_schema()
+        return self.written.model_json_schema()

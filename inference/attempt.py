@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ from typing import Any
 import orjson
 
 from inference.agent import Agent, Answer, Context
-from inference.budget import SOURCE
-from inference.engines.engine import Completion, Engine, models_of
-from inference.guarded import BreakerOpen
+from inference.bill import Bill, Call
+from inference.budget import SOURCE, Amount
+from inference.engines.engine import Completion, Engine, calls_of, models_of
 from inference.prices import cost_usd_micros
 from inference.prompts import Prompt
 from inference.purse import UNLIMITED, Purse, Reservation
@@ -27,11 +28,15 @@ from schemas import TIERS, CostSampled, DecisionRequested, NornError
 BUDGET_SHARE = 0.5
 # What a call has come to until something better is known: its caller may leave at any moment.
 _ABORTED = Refused("aborted", "nobody waits for the answer any more")
+_TOO_LATE = Refused("timeout", "its time was up before a model could be asked")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request, read: who is asked, and what it may know. A context that is not a JSON object is an empty one."""
+    """A request, read: who is asked, and what it may know.
+
+    A context that is not a JSON object is an empty one, and so is one that is nested too deep to be written again.
+    """
 
     agent: Agent
     context: Context
@@ -45,7 +50,9 @@ class Question:
             return unknown_agent(request.agent)
         try:
             context = orjson.loads(request.context)
-        except orjson.JSONDecodeError:
+            # JSON can be read far deeper than it can be written, and parts of this will stand within other objects.
+            orjson.dumps([[context]])
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             context = None
         return cls(agent, context if isinstance(context, dict) else {}, request)
 
@@ -79,12 +86,14 @@ class Question:
 class Attempt:
     """What came of asking an engine: an answer or why there is none, and what was spent either way.
 
-    said: what it wrote, where it wrote anything. engine, model: who answered. waited_ms: how long for a slot.
-    prompt_hash: of what was asked. asked: the decision it was asked for.
+    costs: of the calls of each model, also of those that came to nothing. said: what it wrote, where it wrote anything.
+    unsafe: what it wrote was an answer, and may not be shown. engine, model: who answered. waited_ms: how long for a
+    slot. prompt_hash: of what was asked. asked: the decision it was asked for.
     """
 
     outcome: Answer | Refused
-    cost: CostSampled | None = None
+    costs: tuple[CostSampled, ...] = ()
+    unsafe: bool = False
     said: Completion | None = None
     engine: str = ""
     model: str = ""
@@ -122,9 +131,18 @@ def unknown_agent(name: str) -> Refused:
 
 
 def worst_usd_micros(engine: Engine, prompt: Prompt, allowed_ms: int) -> int:
-    """The most that a call may cost, whichever of the engine's models answers."""
-    size = prompt.size_bytes()
-    return max(cost_usd_micros(model, size, prompt.max_tokens, allowed_ms) for model in models_of(engine))
+    """The most that one call may cost, whichever of the engine's models answers."""
+    return max(_worst_usd_micros(model, prompt, allowed_ms) for model in models_of(engine))
+
+
+def worst_of_all(engine: Engine, prompt: Prompt, allowed_ms: int) -> Amount:
+    """The most that an answer may take, if each of its calls but the last comes to nothing and is paid for."""
+    models = calls_of(engine, allowed_ms)
+    return Amount(len(models), sum(_worst_usd_micros(model, prompt, allowed_ms) for model in models))
+
+
+def _worst_usd_micros(model: str, prompt: Prompt, allowed_ms: int) -> int:
+    return cost_usd_micros(model, prompt.tokens_max(), prompt.max_tokens, allowed_ms)
 
 
 async def by_engine(
@@ -137,37 +155,39 @@ async def by_engine(
     now_ms: Callable[[], int],
     purse: Purse = UNLIMITED,
     pace: Pace | None = None,
+    cap_usd_micros: int | None = None,
 ) -> Attempt:
     """Ask the engine, and believe only what validates.
 
     First the worst that it may cost is reserved; then it waits for a slot; it is aborted after `allowed_ms` in all, and
-    not begun where `pace` says that it would be. Whatever goes wrong is a refusal, never an error: there is always
-    another way to answer.
+    not begun where `pace` says that it would be. All its calls together cost at most `cap_usd_micros`, else what the
+    request allows. Whatever goes wrong is a refusal, never an error: there is always another way to answer.
     """
     until_ms = now_ms() + allowed_ms
-    taken = await _reserved(engine, question, prompt, purse, allowed_ms)
-    call = _Call(engine, prompt, now_ms, queued_ms=now_ms(), until_ms=until_ms)
-    cost: CostSampled | None = None
+    cap = question.request.cost_cap_usd_micros if cap_usd_micros is None else cap_usd_micros
+    taken = await _reserved(engine, question, prompt, purse, allowed_ms, cap)
+    asked = _Asked(engine, prompt, now_ms, queued_ms=now_ms(), until_ms=until_ms)
     if isinstance(taken, Refused):
-        call.said = taken
+        asked.said = taken
     else:
+        asked.prompt = replace(prompt, bill=Bill(Amount(taken.calls, taken.usd_micros)))
         try:
-            await call.make(slots, pace, allowed_ms)
+            await asked.make(slots, pace, allowed_ms)
         finally:
-            # A call that is cancelled is paid for too, as far as it got.
-            cost = call.cost(question, taken, pace)
-            purse.settle(taken, cost.cost_usd_micros if cost else 0, calls=1 if cost else 0)
+            # A call that is cancelled is paid for too.
+            total = asked.prompt.bill.total
+            purse.settle(taken, total.usd_micros, total.calls)
     # Whoever waited for the slot begins before this answer is looked at: the engine shall not wait for that.
     await asyncio.sleep(0)
-    return call.attempt(question, cost)
+    return asked.attempt(question, taken)
 
 
 @dataclass
-class _Call:
-    """A call of an engine, as far as it has got.
+class _Asked:
+    """What is asked of an engine, as far as it has got.
 
-    queued_ms: since when it waits for a slot. asked_ms: when the engine was asked; None while nothing can have been
-    spent. said: what came of it.
+    queued_ms: since when it waits for a slot. asked_ms: when the engine was asked; None until then. said: what came of
+    it.
     """
 
     engine: Engine
@@ -182,38 +202,39 @@ class _Call:
         """Wait for a slot, and ask the engine; what goes wrong is a refusal."""
         try:
             async with asyncio.timeout(max(0, self.until_ms - self.queued_ms) / 1000), slots:
+                left_ms = self.until_ms - self.now_ms()
+                # A slot that was free gave the timeout no moment to strike.
+                if left_ms <= 0:
+                    self.said = _TOO_LATE
+                    return
                 if pace is not None:
-                    pace.check(self.until_ms - self.now_ms())
+                    pace.check(left_ms)
                 self.asked_ms = self.now_ms()
-                left_ms = max(1, self.until_ms - self.asked_ms)
-                self.said = await self.engine.complete(replace(self.prompt, allowed_ms=left_ms))
+                self.said = await self._answered(replace(self.prompt, allowed_ms=left_ms), pace)
         except TimeoutError:
             lacking = "no free slot" if self.asked_ms is None else "no answer"
             self.said = Refused("timeout", f"{lacking} from {self.engine.name} within {allowed_ms} ms")
-        except BreakerOpen as error:
-            # Nobody was asked, so nothing was spent.
-            self.said, self.asked_ms = Refused(error.reason, str(error)), None
         except NornError as error:
             self.said = Refused(error.reason, str(error))
         except Exception as error:  # an engine is foreign code: its bugs may cost an answer, not the worker
             self.said = Refused("engine_failed", f"{type(error).__name__}: {error}")
 
-    def cost(self, question: Question, taken: Reservation, pace: Pace | None) -> CostSampled | None:
-        """What has been spent, of which `pace` learns; None when the engine was not asked."""
-        if self.asked_ms is None:
-            return None
-        took_ms = max(0, self.now_ms() - self.asked_ms)
-        cost = _cost(self.engine, question, self.said, took_ms, taken)
-        if pace is not None:
-            pace.took(took_ms)
-        return cost
+    async def _answered(self, prompt: Prompt, pace: Pace | None) -> Completion:
+        begun_ms = self.now_ms()
+        try:
+            return await self.engine.complete(prompt)
+        finally:
+            # Who made no call tells nothing about how long one takes.
+            if pace is not None and prompt.bill.calls:
+                pace.took(max(0, self.now_ms() - begun_ms))
 
-    def attempt(self, question: Question, cost: CostSampled | None) -> Attempt:
+    def attempt(self, question: Question, taken: Reservation | Refused) -> Attempt:
         """What came of it, read."""
         wrote = self.said if isinstance(self.said, Completion) else None
+        ask_id = "" if isinstance(taken, Refused) else taken.ask_id
         return Attempt(
             outcome=_believed(self.said, question),
-            cost=cost,
+            costs=_costs(self.prompt.bill, question, ask_id),
             said=wrote,
             engine=(wrote.engine if wrote else "") or self.engine.name,
             model=(wrote.model if wrote else "") or self.engine.model,
@@ -224,16 +245,22 @@ class _Call:
 
 
 async def _reserved(
-    engine: Engine, question: Question, prompt: Prompt, purse: Purse, allowed_ms: int
+    engine: Engine, question: Question, prompt: Prompt, purse: Purse, allowed_ms: int, cap: int
 ) -> Reservation | Refused:
+    if allowed_ms <= 0:
+        return _TOO_LATE
     worst = worst_usd_micros(engine, prompt, allowed_ms)
-    cap = question.request.cost_cap_usd_micros
     if worst > cap:
         return Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {cap} allowed")
+    # Where the cap does not reach for all repeats and fallbacks, the bill sees to it that they are not made.
+    most = worst_of_all(engine, prompt, allowed_ms)
+    most_usd_micros = min(cap, most.usd_micros)
     within_ms = int(allowed_ms * BUDGET_SHARE)
     try:
         async with asyncio.timeout(within_ms / 1000):
-            return await purse.take(question.agent.name, question.tier, worst, within_ms=within_ms)
+            return await purse.take(
+                question.agent.name, question.tier, most_usd_micros, calls=most.calls, within_ms=within_ms
+            )
     except TimeoutError:
         return Refused("budget_timeout", f"the budget gave no reply within {within_ms} ms")
 
@@ -253,22 +280,23 @@ def _unreadable(error: Exception) -> Refused:
     return Refused("unknown_context", f"the agent cannot read its context: {type(error).__name__}")
 
 
-def _cost(
-    engine: Engine, question: Question, said: Completion | Refused, took_ms: int, taken: Reservation
-) -> CostSampled:
-    # How far an answer got that was aborted is not known; how long it ran is.
-    used = said if isinstance(said, Completion) else Completion("", 0, 0, took_ms, "length")
-    model = used.model or engine.model
-    return CostSampled(
-        source=SOURCE,
-        model=model,
-        agent=question.agent.name,
-        decision_id=question.request.decision_id,
-        prompt_tokens=used.prompt_tokens,
-        completion_tokens=used.completion_tokens,
-        duration_ms=used.duration_ms,
-        cost_usd_micros=cost_usd_micros(model, used.prompt_tokens, used.completion_tokens, used.duration_ms),
-        tier=question.tier,
-        ask_id=taken.ask_id,
-        calls=1,
+def _costs(bill: Bill, question: Question, ask_id: str) -> tuple[CostSampled, ...]:
+    by_model: defaultdict[str, list[Call]] = defaultdict(list)
+    for call in bill.calls:
+        by_model[call.model].append(call)
+    return tuple(
+        CostSampled(
+            source=SOURCE,
+            model=model,
+            agent=question.agent.name,
+            decision_id=question.request.decision_id,
+            prompt_tokens=sum(call.prompt_tokens for call in calls),
+            completion_tokens=sum(call.completion_tokens for call in calls),
+            duration_ms=sum(call.duration_ms for call in calls),
+            cost_usd_micros=sum(call.usd_micros for call in calls),
+            tier=question.tier,
+            ask_id=ask_id,
+            calls=len(calls),
+        )
+        for model, calls in by_model.items()
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from inference.engines.engine import ALLOWED_MS, Completion, EngineBusy, EngineRefused, models_of
+from inference.engines.engine import ALLOWED_MS, Completion, EngineBusy, EngineRefused, calls_of, models_of
 from inference.guarded import BreakerOpen, Guarded
 from inference.prompts import Prompt
 from schemas import NornError
@@ -80,6 +80,10 @@ class Chain:
             raise ChainRefused(said)
         raise ChainBusy(said or "there was no time to ask anybody")
 
+    def calls(self, allowed_ms: int) -> tuple[str, ...]:
+        """The model of each call that an answer may take at most: every engine may be asked."""
+        return tuple(model for engine in self._engines for model in calls_of(engine, allowed_ms))
+
     async def close(self) -> None:
         """Close all the engines, whatever becomes of one of them."""
         done = await asyncio.gather(*(engine.close() for engine in self._engines), return_exceptions=True)
@@ -97,6 +101,8 @@ class Chain:
             raise EngineBusy(f"{self._engines[number].name} had no free slot in time") from None
         try:
             left_ms = prompt.allowed_ms - (self._now_ms() - begun_ms)
-            return await self._engines[number].complete(replace(prompt, allowed_ms=max(1, left_ms)))
+            if left_ms <= 0:
+                raise EngineBusy(f"{self._engines[number].name} had no free slot in time")
+            return await self._engines[number].complete(replace(prompt, allowed_ms=left_ms))
         finally:
             self._slots[number].release()

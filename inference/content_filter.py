@@ -1,7 +1,8 @@
 """The content filter: text that may not be shown to players, by what it says and however it is disguised.
 
-It compares words and phrases, so it is quick and can be explained, and it cannot tell what is meant: its miss rate on
-the corpus that ships with the tests stands in docs/performance.md.
+It compares words and phrases, so it is quick and can be explained, and it cannot tell what is meant: a word that is
+game talk too is here only as a part of phrases, and the rest is left to meaning.py. What both miss on the corpus that
+ships with the tests stands in docs/performance.md.
 """
 
 from __future__ import annotations

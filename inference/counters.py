@@ -31,7 +31,8 @@ class Spread:
 class Counters:
     """Answers by agent, tier and route, why lesser routes answered, what calls took and cost, and what needed none.
 
-    saved_calls: requests answered, not for want of a model, without a call of their own.
+    saved_calls: requests answered, not for want of a model, without a call of their own. batch_sizes: how many calls,
+    of those that had waited for others, answered so many requests.
     """
 
     decisions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -43,6 +44,7 @@ class Counters:
     cost_usd_micros: Counter[tuple[str, str]] = field(default_factory=Counter)
     waited: Spread = field(default_factory=Spread)
     latency: Spread = field(default_factory=Spread)
+    batch_sizes: Counter[int] = field(default_factory=Counter)
     saved_calls: int = 0
     expired: int = 0
     rejected: int = 0
@@ -56,8 +58,10 @@ class Counters:
             routes[route] += count
         return routes
 
-    def count(self, proposal: DecisionProposed, draft: Draft, tier: str, fault: Refused | None) -> None:
-        """Count an answered request."""
+    def count(
+        self, proposal: DecisionProposed, draft: Draft, tier: str, fault: Refused | None, together: int = 0
+    ) -> None:
+        """Count an answered request. `together`: how many its call was made for; 0 where it waited for no others."""
         self.decisions[proposal.agent, tier, proposal.route] += 1
         self.latency.add(proposal.latency_ms)
         if fault is not None:
@@ -73,3 +77,5 @@ class Counters:
             self.cost_usd_micros[cost.model, tier] += cost.cost_usd_micros
         if draft.costs:
             self.waited.add(draft.waited_ms)
+            if together:
+                self.batch_sizes[together] += 1

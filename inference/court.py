@@ -1,8 +1,9 @@
 """Court: one decision's case, from what the log says of it to the one effect that it has.
 
 Pure: a case learns from events, in any order and however often each comes, and is ruled on at a time that it is told.
-Whatever has happened, a request of a known agent has at most one effect, and has it once its deadline has passed; one
-that has been overdue for very long is rejected.
+Whatever has happened, a request of a known agent has at most one effect, and has it once its deadline has passed. One
+that a person has to agree to is put to people by then instead, and has its effect, or none, within a day. One that has
+been overdue for very long is rejected.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from google.protobuf.message import Message
 
 from inference.agent import Agent, Answer
 from inference.attempt import Question
-from inference.governance import about, default, effect, fallback, fault, gated, rejected, stake
+from inference.governance import about, default, effect, fallback, fault, gated, rejected, stake, stake_of
 from inference.validation import Refused
 from schemas import (
     ApprovalRequested,
     DecisionEffective,
     DecisionExpired,
     DecisionProposed,
-    DecisionRejected,
     Event,
     fact_of,
 )
@@ -40,6 +40,9 @@ GRACE_MS = 60_000
 # Nobody waits for an answer that has been due for a month: workers and games are not away for so long. And whoever has
 # decided it then may have forgotten that by now.
 OVERDUE_MS = 30 * DAY_MS
+# For so long after it was proposed a person may answer: whoever looks in once a day finds it. Nothing that a person is
+# asked about is urgent, and an arc's chapters leave a day and a half for one that was approved late (inference/arc.py).
+APPROVAL_MS = DAY_MS
 #: A case that can be ruled on at once.
 NOW_MS = 0
 # What a database's signed number holds; a deadline beyond it has no meaning either.
@@ -51,6 +54,9 @@ ID_BYTES = 16
 TRACE_CHARACTERS_MAX = 128
 #: A decision's id is 32 hexadecimal digits; another writer's may be longer.
 DECISION_ID_BYTES_MAX = 200
+
+#: Why a proposal that was put to people has no effect: one of them said no, or nobody said yes.
+REFUSED, NOT_APPROVED = "refused", "not_approved"
 
 #: The facts that a case learns from.
 HEARD = frozenset(
@@ -105,6 +111,12 @@ class Case:
         """The request's deadline."""
         assert self.request is not None, "a case without a request has no deadline"
         return min(self.request.decision_requested.deadline_ms, DEADLINE_MAX_MS)
+
+    @property
+    def until_ms(self) -> int:
+        """Until when a person may answer; it follows from the log, so that it is the same whoever rules, and when."""
+        assert self.proposal is not None, "nothing has been put to a person"
+        return max(self.deadline_ms, time_ms(self.proposal.stamp) + APPROVAL_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +216,7 @@ def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms:
     if refused is None and case.proposal.subject != case.request.subject:
         refused = Refused("other_subject", "it decides for somebody else than the request is about")
     if refused is not None:
-        return _by_default(case, question, case.proposal, rejected(proposed, refused))
+        return _by_default(case, question, case.proposal, refused)
     if not gated(question, proposed):
         return Ruling(_ended(case, "effective"), (effect(proposed, question),), case.proposal)
     asked = ApprovalRequested(
@@ -213,11 +225,9 @@ def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms:
         action=proposed.action,
         content=proposed.content,
         impact=stake(question, proposed),
-        deadline_ms=case.deadline_ms,
+        deadline_ms=case.until_ms,
     )
-    waiting = replace(
-        case, state="awaiting_approval", told=case.told | Told.APPROVAL_REQUESTED, due_ms=case.deadline_ms
-    )
+    waiting = replace(case, state="awaiting_approval", told=case.told | Told.APPROVAL_REQUESTED, due_ms=case.until_ms)
     reviewed = _reviewed(waiting, question, now_ms)
     return replace(reviewed, facts=(*_unless(case, Told.APPROVAL_REQUESTED, asked), *reviewed.facts))
 
@@ -225,21 +235,29 @@ def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms:
 def _reviewed(case: Case, question: Question, now_ms: int) -> Ruling:
     assert case.proposal is not None
     proposed = case.proposal.decision_proposed
-    if case.approval is not None and time_ms(case.approval.stamp) <= case.deadline_ms:
+    if case.approval is not None and time_ms(case.approval.stamp) <= case.until_ms:
         given = case.approval.approval_given
         if given.approved:
             return Ruling(_ended(case, "effective"), (effect(proposed, question),), case.approval)
         detail = ": ".join(filter(None, [f"by {given.approver or 'nobody named'}"[:80], given.comment[:200]]))
-        return _by_default(case, question, case.approval, rejected(proposed, Refused("refused", detail)))
-    if now_ms >= case.deadline_ms:
-        refused = Refused("not_approved", "nobody agreed before the deadline")
-        return _by_default(case, question, case.proposal, rejected(proposed, refused))
-    return Ruling(replace(case, due_ms=case.deadline_ms), cause=case.proposal)
+        return _by_default(case, question, case.approval, Refused(REFUSED, detail), but=proposed.action)
+    if now_ms >= case.until_ms:
+        refused = Refused(NOT_APPROVED, "nobody agreed in time")
+        return _by_default(case, question, case.proposal, refused, but=proposed.action)
+    return Ruling(replace(case, due_ms=case.until_ms), cause=case.proposal)
 
 
-def _by_default(case: Case, question: Question, cause: Event, why: DecisionRejected) -> Ruling:
-    facts = _unless(case, Told.REJECTED, why)
-    return Ruling(_ended(case, "effective"), (*facts, _effect_of(default(question), question)), cause)
+def _by_default(case: Case, question: Question, cause: Event, refused: Refused, *, but: str = "") -> Ruling:
+    """The default in place of a proposal that may not take effect; nothing at all where a person would have to agree
+    to the default too."""
+    assert case.proposal is not None
+    effects: tuple[Message, ...] = ()
+    try:
+        effects = (_effect_of(default(question, but=but), question),)
+    except ValueError as error:
+        refused = Refused(refused.reason, f"{refused.detail}; nothing takes effect: {error}")
+    facts = _unless(case, Told.REJECTED, rejected(case.proposal.decision_proposed, refused))
+    return Ruling(_ended(case, "effective" if effects else "rejected"), (*facts, *effects), cause)
 
 
 def _expired(case: Case, question: Question) -> Ruling:
@@ -254,7 +272,7 @@ def _expired(case: Case, question: Question) -> Ruling:
         engine="rule",
         route="rule",
         fallback_reason="; ".join(filter(None, ["deadline passed", lacking])),
-        impact=stake(question),
+        impact=stake_of(question, answer.action),
     )
     facts = (*_unless(case, Told.EXPIRED, expired), *([proposed] if case.proposal is None else []))
     return Ruling(_ended(case, "effective"), (*facts, _effect_of(answer, question)), case.request)
@@ -266,7 +284,7 @@ def _effect_of(answer: Answer, question: Question) -> DecisionEffective:
         agent=question.agent.name,
         action=answer.action,
         content=answer.json(),
-        impact=stake(question),
+        impact=stake_of(question, answer.action),
         route="rule",
         about=about(question.agent, question.context),
     )

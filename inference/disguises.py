@@ -33,6 +33,9 @@ _SPACED = re.compile(
     r"[a-z](?P<gap>[ ._\-*~,/]{1,2})(?:[a-z](?P=gap))+[a-z]"
     r"(?![a-z0-9])(?![._\-*~,/][a-z])"
 )
+# A word with digits or signs in it that stand for letters; "3rd" is a number.
+_MIXED = re.compile(r"(?<![a-z0-9])(?!\d+(?:st|nd|rd|th)\b)(?=[a-z]*[0-9@$])(?=[0-9@$]*[a-z])[a-z0-9@$]+")
+_LIKELIEST = str.maketrans("4@831057$", "aabeiosts")
 
 
 def seen(text: str) -> str:
@@ -49,5 +52,13 @@ def seen(text: str) -> str:
 
 def plain(text: str) -> str:
     """What `seen` gives, with stretched words and spaced-out words undone too."""
-    joined = _SPACED.sub(lambda word: re.sub(r"[^a-z]", "", word[0]), seen(text))
-    return _STRETCHED.sub(r"\1\1", joined)
+    return _STRETCHED.sub(r"\1\1", _joined(text))
+
+
+def spelt(text: str) -> str:
+    """The text as it is likeliest to be meant: what `plain` gives, but each stretched letter once and digits read."""
+    return _MIXED.sub(lambda word: word[0].translate(_LIKELIEST), _STRETCHED.sub(r"\1", _joined(text)))
+
+
+def _joined(text: str) -> str:
+    return _SPACED.sub(lambda word: re.sub(r"[^a-z]", "", word[0]), seen(text))

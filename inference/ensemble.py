@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from google.protobuf.message import Message
 
-from inference.agent import Answer, Impact
+from inference.agent import CHOSEN, Answer, Impact
 from inference.attempt import Attempt, Question, by_engine, worst_usd_micros
 from inference.breaker import Breaker, RateBreaker
 from inference.consensus import Consensus, Vote, consensus, settled, units
@@ -17,15 +18,15 @@ from inference.governance import gravest
 from inference.guarded import Guarded
 from inference.prices import cost_usd_micros
 from inference.prompts import Prompt
+from inference.proposing import UNSAFE_REASONS, Unsafe, found_unsafe
 from inference.purse import UNLIMITED, Purse
+from inference.safety import unsafe as unsafe_answer
 from inference.seat_call import NOT_NEEDED, SeatCall
 from inference.validation import Refused
-from schemas import ConsensusReached, CostSampled, ModelsInsufficient, VoteCast
+from schemas import AnswerFoundUnsafe, ConsensusReached, CostSampled, ModelsInsufficient, VoteCast
 
 #: Spec C.1 and A.4: fewer valid answers are no consensus.
 VALID_MIN = 2
-#: Under this name an agent's impact finds the chosen action in the context, so that it may be graver for it.
-CHOSEN = "chosen"
 # A detail is for people to read; an event holds 10 KB.
 DETAIL_MAX = 400
 
@@ -112,18 +113,21 @@ class Ensemble:
             if isinstance(failure, BaseException):
                 raise failure
 
-    async def decide(self, question: Question, prompt: Prompt, *, allowed_ms: int) -> Verdict:
+    async def decide(
+        self, question: Question, prompt: Prompt, *, allowed_ms: int, unsafe: Unsafe = unsafe_answer
+    ) -> Verdict:
         """Ask every seat at once, each for 5.0 s or for what is left, and decide by what they vote.
 
-        Never an error: too few valid answers are a refusal, with the fact that says so.
+        An answer that is unsafe is no vote. Never an error: too few valid answers are a refusal, with the fact that
+        says so.
         """
-        each_ms = max(1, min(ALLOWED_MS, allowed_ms))
+        each_ms = min(ALLOWED_MS, allowed_ms)
         kept_out = self._kept_out(question, prompt, each_ms)
         asked = [seat for seat in range(len(self._seats)) if seat not in kept_out]
         if len(asked) < self.needed:
             kept_out |= dict.fromkeys(asked, NOT_NEEDED)
             return self._verdict(question, {}, kept_out, early=False)
-        calls = {seat: self._call(seat, question, prompt, each_ms) for seat in asked}
+        calls = {seat: self._call(seat, question, prompt, each_ms, unsafe) for seat in asked}
         try:
             early = await self._votes_in(calls)
         finally:
@@ -147,20 +151,21 @@ class Ensemble:
                 left -= worst
         return kept_out
 
-    def _call(self, number: int, question: Question, prompt: Prompt, each_ms: int) -> SeatCall:
+    def _call(self, number: int, question: Question, prompt: Prompt, each_ms: int, unsafe: Unsafe) -> SeatCall:
         seat = self._seats[number]
         call = SeatCall(self._guarded[number], self._now_ms)
-        call.begin(
-            by_engine(
-                call,
-                question,
-                seat.prompt(prompt),
-                slots=self._slots[id(seat.engine)],
-                allowed_ms=each_ms,
-                now_ms=self._now_ms,
-                purse=self._purse,
-            )
+        asking = by_engine(
+            call,
+            question,
+            seat.prompt(prompt),
+            slots=self._slots[id(seat.engine)],
+            allowed_ms=each_ms,
+            now_ms=self._now_ms,
+            purse=self._purse,
+            # What is left of the request's money is the other seats'.
+            cap_usd_micros=worst_usd_micros(call, prompt, each_ms),
         )
+        call.begin(_judged(asking, question, unsafe))
         return call
 
     async def _votes_in(self, calls: Mapping[int, SeatCall]) -> bool:
@@ -191,7 +196,8 @@ class Ensemble:
         votes = self._votes(calls)
         decision_id, agent = question.request.decision_id, question.agent.name
         cast = [self._cast(seat, calls.get(seat), kept_out.get(seat), question) for seat in range(len(self._seats))]
-        costs = [call.cost for call in calls.values() if call.cost is not None]
+        told = [*cast, *self._found_unsafe(question, calls)]
+        costs = [cost for call in calls.values() for cost in call.costs]
         if len(votes) < self.needed:
             why = "; ".join(f"{vote.model}: {vote.outcome}" for vote in cast)
             detail = f"at least {self.needed} models are needed for consensus: {why}"[:DETAIL_MAX]
@@ -199,7 +205,7 @@ class Ensemble:
                 decision_id=decision_id, agent=agent, valid_votes=len(votes), needed=self.needed, detail=detail
             )
             refused = Refused("models_insufficient", detail)
-            return Verdict(refused, 0.0, gravest(question.request.impact), facts=[*cast, lacking], costs=costs)
+            return Verdict(refused, 0.0, gravest(question.request.impact), facts=[*told, lacking], costs=costs)
         out = [self._seats[seat].weight for seat, call in calls.items() if call.attempt is None]
         found = consensus(votes, out if early else ())
         impact = _impact(question, found)
@@ -221,7 +227,7 @@ class Ensemble:
             attempt.engine,
             attempt.model,
             text,
-            facts=[*cast, reached],
+            facts=[*told, reached],
             costs=costs,
         )
 
@@ -241,6 +247,23 @@ class Ensemble:
         else:
             cast.outcome = outcome.reason
         return cast
+
+    def _found_unsafe(self, question: Question, calls: Mapping[int, SeatCall]) -> list[AnswerFoundUnsafe]:
+        """What seats wrote that may not be shown or done, as it is recorded of a model that is asked alone."""
+        found = []
+        for seat, call in calls.items():
+            attempt = call.attempt
+            if attempt is None or attempt.said is None or isinstance(attempt.outcome, Answer):
+                continue
+            if attempt.unsafe or attempt.outcome.reason in UNSAFE_REASONS:
+                found.append(found_unsafe(question, attempt.outcome, attempt.said.text, self._seats[seat].name))
+        return found
+
+
+async def _judged(asking: Coroutine[Any, Any, Attempt], question: Question, unsafe: Unsafe) -> Attempt:
+    attempt = await asking
+    fault = unsafe(question, attempt.outcome, written=True) if isinstance(attempt.outcome, Answer) else None
+    return attempt if fault is None else replace(attempt, outcome=fault, unsafe=True)
 
 
 def _impact(question: Question, found: Consensus) -> Impact:

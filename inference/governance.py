@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference.agent import IMPACTS, Agent, Answer, Context, Impact
+from inference.agent import CHOSEN, IMPACTS, Agent, Answer, Context, Impact
 from inference.attempt import Question, by_rules, unknown_agent
 from inference.prompts import canonical
+from inference.safety import unsafe
 from inference.validation import Refused, illegal, read
 from schemas import DecisionEffective, DecisionProposed, DecisionRejected, DecisionRequested
 
@@ -27,7 +28,7 @@ def judge(
     """A proposal of the agent's shape takes effect; any other is rejected, with the reason.
 
     Whoever may write to the log may propose, so a proposal is read as warily as a model's answer. With its request at
-    hand it must also answer that request, by an action that was legal there.
+    hand it must also answer that request, by an action that was legal there, fit its context, and be safe.
     """
     refused = fault(proposed, agents, request)
     if refused:
@@ -59,7 +60,17 @@ def fault(
         return content
     if getattr(content, "action", proposed.action) != proposed.action:
         return Refused("other_action", "its content chooses another action than it proposes")
-    return None
+    question = Question.of(request, agents) if request is not None else None
+    return _unfit(question, Answer(proposed.action, content)) if isinstance(question, Question) else None
+
+
+def _unfit(question: Question, answer: Answer) -> Refused | None:
+    """What our own workers would not have proposed, judged by words alone: no model is asked here."""
+    try:
+        complaint = question.agent.check(question.context, answer)
+    except Exception as error:  # anybody may have written the context
+        complaint = f"the agent cannot read the context: {type(error).__name__}"
+    return Refused("unfit", complaint) if complaint else unsafe(question, answer)
 
 
 def rejected(proposed: DecisionProposed | DecisionRequested, refused: Refused) -> DecisionRejected:
@@ -77,12 +88,14 @@ def gravest(*impacts: str) -> Impact:
 
 def stake(question: Question, proposed: DecisionProposed | None = None) -> Impact:
     """What is at stake: the most that the request, the proposal and the agent itself say."""
-    return gravest(question.request.impact, proposed.impact if proposed is not None else "", _own(question))
+    action, said = (proposed.action, proposed.impact) if proposed is not None else ("", "")
+    return gravest(question.request.impact, said, stake_of(question, action))
 
 
-def _own(question: Question) -> Impact:
+def stake_of(question: Question, action: str) -> Impact:
+    """What the agent says is at stake in this very action, whatever may be at stake in others of the request."""
     try:
-        return question.agent.impact(question.context)
+        return question.agent.impact({**question.context, CHOSEN: action})
     except Exception:  # anybody may have written the context; where the agent cannot tell, a person looks
         return "high"
 
@@ -120,16 +133,29 @@ def about(agent: Agent, context: Context) -> str:
 def fallback(question: Question) -> tuple[Answer, str]:
     """What is answered when nobody else has: the rules' answer, or the default, and why not the rules'.
 
-    What only a person may agree to is not left to rules. Raises ValueError when the request allows no such answer.
+    What only a person may agree to is not left to rules. Raises ValueError as `default` does.
     """
-    gate = stake(question) in GATED
-    answer, why = (_default(question), "what is at stake is not left to rules") if gate else _ruled(question)
+    answer, why = _ruled(question)
+    if stake(question) in GATED or stake_of(question, answer.action) in GATED:
+        return default(question), "what is at stake is not left to rules"
+    refused = unsafe(question, answer)
+    if refused is not None:
+        return default(question), f"the rules' answer is {refused.reason}: {refused.detail}"
     return _legal(answer, question), why
 
 
-def default(question: Question) -> Answer:
-    """The agent's default. Raises ValueError when the request does not allow it."""
-    return _legal(_default(question), question)
+def default(question: Question, *, but: str = "") -> Answer:
+    """The agent's default, which takes effect without anybody's consent; `but`: an action that was refused consent.
+
+    Raises ValueError when the request does not allow it, when it is the action that it would stand in for, and when a
+    person would have to agree to it as well.
+    """
+    answer = _legal(_default(question), question)
+    if answer.action == but:
+        raise ValueError(f"the default is {answer.action!r} too")
+    if stake_of(question, answer.action) in GATED:
+        raise ValueError(f"the default, {answer.action!r}, needs a person's consent too")
+    return answer
 
 
 def _ruled(question: Question) -> tuple[Answer, str]:

@@ -6,8 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from inference.bill import TooDear
 from inference.breaker import Breaker, Permit
-from inference.engines.engine import ALLOWED_MS, Completion, Engine, EngineBusy, EngineTimeout, QueueFull, models_of
+from inference.engines.engine import (
+    ALLOWED_MS,
+    Completion,
+    Engine,
+    EngineBusy,
+    EngineTimeout,
+    QueueFull,
+    calls_of,
+    models_of,
+)
 from inference.prompts import Prompt
 
 # Its own limit comes before the caller's: otherwise a model that hangs looks like a caller who has changed his mind.
@@ -53,13 +63,17 @@ class Guarded:
             return done
         except TimeoutError:
             raise EngineTimeout(f"no answer from {self.name} in time") from None
-        except (asyncio.CancelledError, QueueFull):
+        except (asyncio.CancelledError, QueueFull, TooDear):
             ok = None
             raise
         finally:
             now_ms = self._now_ms()
             for breaker, permit in permits:
                 breaker.end(permit, now_ms, ok=ok)
+
+    def calls(self, allowed_ms: int) -> tuple[str, ...]:
+        """The model of each call that an answer may take at most."""
+        return calls_of(self._engine, allowed_ms)
 
     async def close(self) -> None:
         """Close the engine."""

@@ -20,22 +20,26 @@ HOSTED: Mapping[str, int] = {
     "grok-beta": 5_000_000,
 }
 
-#: Micro-dollars per million tokens of the prompt and of the completion (the providers' list prices, 2025). Of the
-#: ensemble of spec A.4 claude-4.1 has none, because its provider lists no model of that name.
+#: Micro-dollars per million tokens of the prompt and of the completion: of the ensemble of spec A.4, which names no
+#: price, the providers' list prices of 2025. claude-4.1 is what Anthropic lists as Claude Opus 4.1 (claude-opus-4-1):
+#: $15 and $75 (docs.anthropic.com, "Pricing").
 HOSTED_APART: Mapping[str, tuple[int, int]] = {
     "gpt-5.1": (1_250_000, 10_000_000),
+    "claude-4.1": (15_000_000, 75_000_000),
     "gemini-2.5-pro": (1_250_000, 10_000_000),
 }
 
-#: Micro-dollars per hour of an instance (spec E.2).
-INSTANCES: Mapping[str, int] = {"m6i.xlarge": 192_000, "g5.xlarge": 1_006_000}
+#: Micro-dollars per hour of an instance (spec E.2). Silver's g5.2xlarge (A.20, C.14) has no price there, and only a sum
+#: per month in E.9 ($870, which no row of section I reads); it has AWS's list price of the region and kind that E.2's
+#: others have: on demand, Linux, us-east-1, $1.212 (aws.amazon.com/ec2/pricing/on-demand), of which E.9 is 718 hours.
+INSTANCES: Mapping[str, int] = {"m6i.xlarge": 192_000, "g5.xlarge": 1_006_000, "g5.2xlarge": 1_212_000}
 
 #: The instance that a model of our own would run on, of which a decision is charged all for as long as it runs.
 RUNS_ON: Mapping[str, str] = {
     "smollm2-135m-instruct-q4_1": "m6i.xlarge",
     "scripted": "m6i.xlarge",
     "Qwen2.5-3B-Instruct-AWQ": "g5.xlarge",
-    "Qwen2.5-7B-Instruct": "g5.xlarge",
+    "Qwen2.5-7B-Instruct": "g5.2xlarge",
 }
 
 # What the shell was told at its start; it goes before the tables, because list prices change.
@@ -59,6 +63,11 @@ def cost_usd_micros(model: str, prompt_tokens: int, completion_tokens: int, dura
         f"no price is known for {model!r}: put it into NORN_PRICES, in dollars per million tokens, or into a table of"
         " inference/prices.py"
     )
+
+
+def by_token(model: str) -> bool:
+    """Whether a model is paid for by the token, and not by the time it runs."""
+    return _per_million(model) is not None
 
 
 def tell_prices(usd_per_million: Mapping[str, float]) -> None:

@@ -9,16 +9,25 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
+
+from inference.bill import Bill, Call
 
 # What opens and closes the reserved tokens of every chat format, and our own marks of data.
 _HARMLESS = str.maketrans("<>[]{}|`\\", "()()()/'/")
 
 #: Tokens by which chat formats (ChatML, Llama, Mistral, Gemma) tell who is speaking: never data, never an answer.
 RESERVED = re.compile(r"<\|[^|<>]{0,40}\|>|</?s>|<</?SYS>>|\[/?INST\]|<(?:start|end)_of_turn>|</?data>", re.IGNORECASE)
+
+# What engines add to a prompt: a word on the schema, or the tool that has it. Anthropic tells its model of the tool in
+# some 350 tokens of its own.
+ADDED_TOKENS = 512
+# A chat format's marks around a turn, and the name of who speaks.
+TURN_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Prompt:
     repeatable on an engine that can repeat. `temperature` is how freely it draws; None leaves that to the engine, which
     knows its model. `allowed_ms` is how long the caller will wait, so that an engine begins nothing that cannot be
     ready by then; 0 does not say. `priority` puts prompts in order on an engine that can: the lower is the earlier.
+    `bill` is where engines note the calls that they make for it.
     """
 
     turns: tuple[Turn, ...]
@@ -46,15 +56,21 @@ class Prompt:
     temperature: float | None = None
     allowed_ms: int = 0
     priority: int = 0
+    bill: Bill = field(default_factory=Bill, compare=False, repr=False)
 
     def digest(self) -> str:
         """The hash (SHA-256, hexadecimal) of what was asked, whatever the seed."""
         asked = [[turn.role, turn.content] for turn in self.turns]
         return hashlib.sha256(canonical({"turns": asked, "schema": self.schema}).encode()).hexdigest()
 
-    def size_bytes(self) -> int:
-        """The length of the turns, which no tokeniser's count of tokens exceeds."""
-        return sum(len(turn.content.encode()) for turn in self.turns)
+    def tokens_max(self) -> int:
+        """More tokens no model reads for it: no tokeniser makes more of a text than it has bytes."""
+        texts = [*(turn.content for turn in self.turns), canonical(self.schema)]
+        return sum(len(text.encode()) for text in texts) + TURN_TOKENS * len(self.turns) + ADDED_TOKENS
+
+    def call(self, model: str) -> AbstractContextManager[Call]:
+        """Note one call of a model on the bill, for as long as it is made. Raises TooDear where it is not covered."""
+        return self.bill.call(model, self)
 
 
 def canonical(value: Any) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from google.protobuf.message import Message
 
@@ -14,9 +13,9 @@ from inference.governance import GATED, gravest
 from inference.validation import Refused
 from schemas import AnswerFoundUnsafe, CostSampled, DecisionProposed
 
-#: Why an answer may not be shown or done; None when it may (inference/safety.py).
-Unsafe = Callable[[Question, Answer], Refused | None]
 RouteKind = Literal["rule", "cache", "batch", "full"]
+# By these a model has just written the answer; what is in the cache was judged when it was written.
+_WRITTEN: frozenset[RouteKind] = frozenset({"batch", "full"})
 
 # Reasons are for people to read: of what an engine said this many characters are kept.
 REASON_MAX = 200
@@ -27,6 +26,13 @@ UNSAFE_REASONS = frozenset({"malformed", "illegal_action", "too_long", "reserved
 
 NO_MODEL = Refused("no_model", "no model package installed")
 EXPIRED = Refused("expired", "its deadline had passed before it was taken up")
+
+
+class Unsafe(Protocol):
+    """Why an answer may not be shown or done; None when it may (inference/safety.py). `written`: by a model."""
+
+    def __call__(self, question: Question, answer: Answer, /, *, written: bool = False) -> Refused | None:
+        """Judge an answer."""
 
 
 @dataclass
@@ -63,7 +69,7 @@ class Draft:
             confidence=(said.confidence or 0.0) if said else 0.0,
             batch_size=batch_size,
             text=said.text if said else "",
-            costs=[attempt.cost] if attempt.cost else [],
+            costs=list(attempt.costs),
             prompt_hash=attempt.prompt_hash,
             waited_ms=attempt.waited_ms,
         )
@@ -86,7 +92,8 @@ def settle(question: Question, draft: Draft, unsafe: Unsafe) -> Settled:
         return Settled(question.agent.default(question.context), EXPIRED)
     found: list[Message] = []
     outcome = draft.outcome
-    fault = unsafe(question, outcome) if isinstance(outcome, Answer) else outcome
+    written = draft.route in _WRITTEN
+    fault = unsafe(question, outcome, written=written) if isinstance(outcome, Answer) else outcome
     if isinstance(outcome, Answer) and fault is None:
         return Settled(outcome)
     assert fault is not None  # an answer that is safe has been given
@@ -94,14 +101,14 @@ def settle(question: Question, draft: Draft, unsafe: Unsafe) -> Settled:
     safety = ""
     if judged or fault.reason in UNSAFE_REASONS:
         text = draft.text or (outcome.json() if isinstance(outcome, Answer) else "")
-        found.append(_found_unsafe(question, fault, text, draft.model))
+        found.append(found_unsafe(question, fault, text, draft.model))
         safety = said(fault)
     if judged and draft.route == "rule":
         return Settled(question.agent.default(question.context), fault, "", safety, found)
     answer, why_default = by_rules(question)
     worse = None if why_default else unsafe(question, answer)
     if worse is not None:
-        found.append(_found_unsafe(question, worse, answer.json(), ""))
+        found.append(found_unsafe(question, worse, answer.json(), ""))
         safety = safety or said(worse)
         answer, why_default = question.agent.default(question.context), f"the rules' answer is {said(worse)}"
     return Settled(answer, fault, why_default, safety, found)
@@ -136,7 +143,8 @@ def said(fault: Refused) -> str:
     return fault.reason if fault is EXPIRED else f"{fault.reason}: {fault.detail}"
 
 
-def _found_unsafe(question: Question, fault: Refused, text: str, model: str) -> AnswerFoundUnsafe:
+def found_unsafe(question: Question, fault: Refused, text: str, model: str) -> AnswerFoundUnsafe:
+    """The fact that a text may not be shown or done, with as much of the text as an event holds."""
     return AnswerFoundUnsafe(
         decision_id=question.request.decision_id,
         agent=question.agent.name,

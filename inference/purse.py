@@ -10,17 +10,25 @@ from inference.validation import Refused
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Money put aside for a call. `ask_id` names it on the log; empty when nobody keeps count."""
+    """Money put aside for an attempt, and how many calls it may make of it.
+
+    `ask_id` names it on the log; empty when nobody keeps count.
+    """
 
     ask_id: str
     usd_micros: int
+    calls: int = 1
 
 
 class Purse(Protocol):
-    """Reserves the worst case of a call, and settles what it came to."""
+    """Reserves the worst case of an attempt, and settles what it came to."""
 
-    async def take(self, agent: str, tier: str, worst_usd_micros: int, *, within_ms: int) -> Reservation | Refused:
-        """Reserve the worst case; refused when a cap stands in the way, or when that is not known in time.
+    async def take(
+        self, agent: str, tier: str, worst_usd_micros: int, *, calls: int = 1, within_ms: int
+    ) -> Reservation | Refused:
+        """Reserve the worst case of so many calls together.
+
+        Refused when a cap stands in the way, or when that is not known in time.
 
         Cancelled, it has reserved nothing that it does not give back itself.
         """
@@ -32,9 +40,11 @@ class Purse(Protocol):
 class Unlimited:
     """A purse without a bottom: nothing is refused, and nobody keeps count."""
 
-    async def take(self, agent: str, tier: str, worst_usd_micros: int, *, within_ms: int) -> Reservation | Refused:
+    async def take(
+        self, agent: str, tier: str, worst_usd_micros: int, *, calls: int = 1, within_ms: int
+    ) -> Reservation | Refused:
         """Whatever is asked for."""
-        return Reservation("", worst_usd_micros)
+        return Reservation("", worst_usd_micros, calls)
 
     def settle(self, reservation: Reservation, spent_usd_micros: int, calls: int) -> None:
         """Nothing to settle."""

@@ -83,8 +83,12 @@ def recent(context: Context) -> list[tuple[str, str]]:
 
 
 def last_action(context: Context, agent: str, choices: Sequence[str], default: str = "none") -> str:
-    """The agent's last action among the choices that took effect, or the default."""
-    return next((action for name, action in reversed(recent(context)) if name == agent and action in choices), default)
+    """The agent's last action among the choices that took effect in the window, or the default."""
+    last = next((action for name, action in reversed(recent(context)) if name == agent and action in choices), None)
+    # The few most recent decisions of a busy world are all others'. Of an agent that decides once in a window the one
+    # that is counted is the last; of others the usual one is as near as may be known.
+    counted = {action: times for action, times in decided(context, agent).items() if action in choices}
+    return last or max(counted, key=counted.__getitem__, default=default)
 
 
 def due(event: Event, *schedules: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from inference.attempt import Question, by_rules
 from inference.cache import Cache
 from inference.complexity import FULL_MIN, RULES_MAX
 from inference.prompts import canonical
-from inference.validation import Refused, validate
+from inference.validation import Refused, misfit
 
 Kind = Literal["rule", "cache", "batch", "full"]
 
@@ -75,12 +75,9 @@ def complexity(question: Question) -> float:
 def fits(question: Question, answer: Answer) -> Refused | None:
     """Why an answer given before does not fit this question: its shape, its action or the agent's check; or None."""
     try:
-        believed = validate(answer.json(), question.agent, question.context, question.legal_actions)
+        return misfit(answer, question.agent, question.context, question.legal_actions)
     except Exception as error:  # as above
         return Refused("unfit", f"the agent cannot check it here: {type(error).__name__}")
-    if isinstance(believed, Refused):
-        return believed
-    return None if believed.action == answer.action else Refused("unfit", "its action is not that of its content")
 
 
 def group_of(question: Question) -> str:

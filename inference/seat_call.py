@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from inference.attempt import Attempt
-from inference.engines.engine import Completion, Engine, EngineBusy, models_of
+from inference.engines.engine import Completion, Engine, EngineBusy, calls_of, models_of
 from inference.prompts import Prompt
 from inference.validation import Refused
 from schemas import CostSampled
@@ -58,6 +58,10 @@ class SeatCall:
                 raise NotNeeded(NOT_NEEDED.detail) from None
             raise
 
+    def calls(self, allowed_ms: int) -> tuple[str, ...]:
+        """The model of each call that an answer may take at most."""
+        return calls_of(self._engine, allowed_ms)
+
     async def close(self) -> None:
         """Nothing to close: the seat's engine goes on."""
 
@@ -83,9 +87,9 @@ class SeatCall:
         return self.task.result() if self.task.done() and not self.task.cancelled() else None
 
     @property
-    def cost(self) -> CostSampled | None:
+    def costs(self) -> tuple[CostSampled, ...]:
         """What the call has cost, whether or not it was needed."""
-        return self.task.result().cost if self.task.done() and not self.task.cancelled() else None
+        return self.task.result().costs if self.task.done() and not self.task.cancelled() else ()
 
     @property
     def latency_ms(self) -> int:

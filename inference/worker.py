@@ -127,7 +127,10 @@ class Worker:
         draft = await self._drafted(question, route)
         settled = settle(question, draft, self._unsafe)
         proposal = proposed(question, draft, settled)
-        proposal.complexity, proposal.why = route.complexity, canonical(route.why)
+        # Of what waited for others the log says for how many the call was made, also where its answer was not used.
+        together = draft.batch_size if route.kind == "batch" else 0
+        why = {**route.why, "together": together} if together else route.why
+        proposal.complexity, proposal.why = route.complexity, canonical(why)
         proposal.latency_ms = max(0, self._now_ms() - begun_ms)
         self._router.learned(
             question,
@@ -136,7 +139,7 @@ class Worker:
             fallback_reason=proposal.fallback_reason,
             safety=proposal.safety,
         )
-        self.counters.count(proposal, draft, question.tier, settled.fault)
+        self.counters.count(proposal, draft, question.tier, settled.fault, together)
         # The proposal before its costs: once the costs are told, so is what they were for.
         return [*draft.facts, *settled.unsafe, proposal, *draft.costs]
 
@@ -161,7 +164,8 @@ class Worker:
             attempt, size = await self._batches.join(route.group, question, self._ask)
         else:
             attempt, size = await self._ask(question), 1
-        return Draft.of(attempt, question, route.kind, size)
+        # To whom nobody came has had a call of its own, whatever it waited for.
+        return Draft.of(attempt, question, "batch" if size > 1 else "full", size)
 
     async def _ask(self, question: Question) -> Attempt:
         engine, prompt, request = self._engines[question.tier], question.prompt(), question.request
@@ -183,7 +187,8 @@ class Worker:
         prompt = question.prompt()
         if isinstance(prompt, Refused):
             return Draft(prompt, "full")
-        verdict = await ensemble.decide(question, prompt, allowed_ms=self._allowed_ms(question))
+        allowed_ms = self._allowed_ms(question)
+        verdict = await ensemble.decide(question, prompt, allowed_ms=allowed_ms, unsafe=self._unsafe)
         return Draft(
             verdict.outcome,
             "full",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from inference.batching import SIZE
 from inference.counters import BOUNDS_MS, Counters, Spread
 
 
@@ -42,8 +43,9 @@ class DecisionMetrics(Collector):
         yield _counter("norn_expired_requests", "Taken up after their deadline.", (), {(): found.expired})
         yield _counter("norn_rejected_requests", "Asked of nobody we know.", (), {(): found.rejected})
         yield _counter("norn_repeated_requests", "Answered before by this worker.", (), {(): found.repeated})
-        yield _histogram("norn_queue_wait_seconds", "How long a call waited for its turn.", found.waited)
-        yield _histogram("norn_decision_seconds", "From taking a request up to its answer.", found.latency)
+        yield _seconds("norn_queue_wait_seconds", "How long a call waited for its turn.", found.waited)
+        yield _seconds("norn_decision_seconds", "From taking a request up to its answer.", found.latency)
+        yield _sizes("norn_batch_size", "Requests that a call answered which had waited for others.", found.batch_sizes)
 
 
 def _one(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
@@ -57,7 +59,18 @@ def _counter(name: str, said: str, labels: tuple[str, ...], counts: Mapping[Any,
     return family
 
 
-def _histogram(name: str, said: str, spread: Spread) -> Metric:
-    edges = [*(str(bound / 1000) for bound in BOUNDS_MS), "+Inf"]
-    buckets = list(zip(edges, map(float, accumulate(spread.counts)), strict=True))
-    return HistogramMetricFamily(name, said, buckets=buckets, sum_value=spread.total_ms / 1000)
+def _seconds(name: str, said: str, spread: Spread) -> Metric:
+    return _histogram(name, said, [bound / 1000 for bound in BOUNDS_MS], spread.counts, spread.total_ms / 1000)
+
+
+def _sizes(name: str, said: str, calls: Mapping[int, int]) -> Metric:
+    bounds = range(1, SIZE + 1)
+    larger = sum(count for size, count in calls.items() if size > SIZE)
+    counts = [*(calls.get(size, 0) for size in bounds), larger]
+    return _histogram(name, said, bounds, counts, sum(size * count for size, count in calls.items()))
+
+
+def _histogram(name: str, said: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
+    edges = [*(str(float(bound)) for bound in bounds), "+Inf"]
+    buckets = list(zip(edges, map(float, accumulate(counts)), strict=True))
+    return HistogramMetricFamily(name, said, buckets=buckets, sum_value=total)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from inference.court import Case
 from projections.events_tables import EVENTS
 from projections.fields import quoted
 from schemas import FACTS, ApprovalGiven, Event, PermanentError, TemporaryError
@@ -40,6 +41,12 @@ class NotAwaiting(PermanentError):
     reason = "not_awaiting"
 
 
+class TooLate(PermanentError):
+    """A decision to which a person could have agreed earlier."""
+
+    reason = "too_late"
+
+
 class NotSent(TemporaryError):
     """What was to be written did not reach the log."""
 
@@ -61,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A decision that waits for a person, and what was proposed."""
+    """A decision that waits for a person, what was proposed, and until when an answer counts."""
 
     decision_id: str
     subject: str
@@ -96,7 +103,7 @@ async def awaiting(servers: Servers, limit: int) -> list[Waiting]:
 
 
 async def approve(servers: Servers, given: ApprovalGiven) -> Waiting:
-    """Write a person's answer to the log. Raises ServerAway, UnknownDecision, NotAwaiting and NotSent."""
+    """Write a person's answer to the log. Raises ServerAway, UnknownDecision, NotAwaiting, TooLate and NotSent."""
     decision_id = given.decision_id
     row = await _asked(servers, lambda connection: connection.fetchrow(statement("read_judgement"), decision_id))
     if row is None:
@@ -106,8 +113,11 @@ async def approve(servers: Servers, given: ApprovalGiven) -> Waiting:
         )
     if row["state"] != "awaiting_approval":
         raise NotAwaiting(f"{decision_id} is {row['state']} and waits for nobody: `norn decisions` lists those that do")
+    waiting = _waiting(row)
+    if not seconds_left(waiting):
+        raise TooLate(f"{decision_id} could be answered until {clock(waiting.until_ms)}, and nothing comes of it now")
     await asyncio.to_thread(_send, servers, given, row["subject"])
-    return _waiting(row)
+    return waiting
 
 
 async def life(servers: Servers, decision_id: str) -> list[Told]:
@@ -140,10 +150,10 @@ def _fields(fact: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _waiting(row: Any) -> Waiting:
-    proposed = Event.FromString(row["proposal"] or b"").decision_proposed
-    return Waiting(
-        row["decision_id"], row["subject"], proposed.agent, proposed.action, proposed.content, row["due_ms"] or 0
-    )
+    request, proposal = (Event.FromString(row[name] or b"") for name in ("request", "proposal"))
+    case = Case(row["decision_id"], row["subject"], "awaiting_approval", request, proposal)
+    proposed = proposal.decision_proposed
+    return Waiting(case.decision_id, case.subject, proposed.agent, proposed.action, proposed.content, case.until_ms)
 
 
 def _send(servers: Servers, given: ApprovalGiven, subject: str) -> None:
@@ -163,3 +173,8 @@ async def _asked(servers: Servers, work: Callable[[Any], Awaitable[T]]) -> T:
 def seconds_left(waiting: Waiting) -> float:
     """How long a person still has, by this machine's clock."""
     return max(0.0, waiting.until_ms / 1000 - time.time())
+
+
+def clock(time_ms: int) -> str:
+    """A time as this machine's clock shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ms / 1000))

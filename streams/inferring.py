@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from faust.types import TP
 
@@ -13,12 +14,13 @@ from inference.batching import Batches
 from inference.cache import Cache
 from inference.embedding import choose_embedder
 from inference.engines import LlamaCpp
+from inference.meaning import choose_meaning
 from inference.purse import Purse
 from inference.router import Router
+from inference.safety import unsafe
 from inference.worker import Worker
 from schemas import TIERS
 from streams.app import NornApp, Role, Run, Shell
-from streams.config import Settings
 from streams.decision_metrics import DecisionMetrics
 from streams.engines import engines_of, ensemble_of
 from streams.processors.answering import Answering
@@ -28,9 +30,6 @@ from streams.transport import Batch
 
 #: Makes the worker of some tiers.
 Make = Callable[[Shell, Collection[str], Purse], Worker]
-
-#: What vLLM runs in a tier whose setting names vLLM and no model (spec A.20).
-VLLM_MODELS: Mapping[str, str] = {"gold": "Qwen2.5-3B-Instruct-AWQ", "silver": "Qwen2.5-7B-Instruct"}
 
 
 def topic_of_tier(tier: str) -> str:
@@ -76,29 +75,21 @@ def infer_role(
 def make_worker(shell: Shell, tiers: Collection[str], purse: Purse, agents: Mapping[str, Agent] = AGENTS) -> Worker:
     """The worker of these tiers, as the settings want it. Raises EngineRefused and UnknownPrice."""
     now_ms = shell.clock.now_ms
-    chosen = engines_of(with_models(shell.settings), now_ms=now_ms)
+    chosen = engines_of(shell.settings, now_ms=now_ms)
     engines = {tier: engine for tier, engine in chosen.items() if tier in tiers}
     local = next((engine for engine in engines.values() if isinstance(engine, LlamaCpp)), None)
+    embedder = choose_embedder()
     voted = any(agent.ensemble and agent.tier in tiers for agent in agents.values())
     return Worker(
         agents,
         engines,
-        router=Router(Cache(choose_embedder(), now_ms=now_ms)),
+        router=Router(Cache(embedder, now_ms=now_ms)),
         batches=Batches(now_ms=now_ms),
         ensemble=ensemble_of(shell.settings, now_ms=now_ms, local=local, purse=purse) if voted else None,
         purse=purse,
+        unsafe=partial(unsafe, meaning=choose_meaning(embedder)),
         now_ms=now_ms,
     )
-
-
-def with_models(settings: Settings) -> Settings:
-    """The settings with vLLM's model named in the tiers that leave it out."""
-    named = {
-        tier: ", ".join(f"vllm:{model}" if part.strip() == "vllm" else part.strip() for part in spec.split(","))
-        for tier, model in VLLM_MODELS.items()
-        if (spec := getattr(settings, tier))
-    }
-    return settings.model_copy(update=named)
 
 
 class PartitionTap:

@@ -19,7 +19,7 @@ from typing import Any
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from google.protobuf.message import Message
 
-from inference.budget import SUBJECT
+from inference.budget import SUBJECT, Amount
 from inference.purse import Reservation
 from inference.validation import Refused
 from schemas import (
@@ -65,15 +65,15 @@ class _Ask:
     spent_calls: int = 0
     spent_usd_micros: int = 0
 
-    def has(self, worst_usd_micros: int, now_ms: int) -> bool:
-        """Whether it is granted and one more call fits."""
+    def has(self, worst: Amount, now_ms: int) -> bool:
+        """Whether it is granted and so much more fits."""
         return (
             self.granted.done()
             and not self.granted.cancelled()
             and self.granted.result() is None
             and now_ms < self.until_ms - DRAWN_UNTIL_MS
-            and self.open_calls + self.spent_calls < self.calls
-            and self.open_usd_micros + self.spent_usd_micros + worst_usd_micros <= self.usd_micros
+            and self.open_calls + self.spent_calls + worst.calls <= self.calls
+            and self.open_usd_micros + self.spent_usd_micros + worst.usd_micros <= self.usd_micros
         )
 
 
@@ -121,65 +121,72 @@ class LogPurse:
         self._listening = asyncio.Event()
         self._stopping = threading.Event()
 
-    async def take(self, agent: str, tier: str, worst_usd_micros: int, *, within_ms: int) -> Reservation | Refused:
-        """Draw one call on what is reserved for the agent, asking for more where that is too little."""
+    async def take(
+        self, agent: str, tier: str, worst_usd_micros: int, *, calls: int = 1, within_ms: int
+    ) -> Reservation | Refused:
+        """Draw so many calls on what is reserved for the agent, asking for more where that is too little."""
         try:
             async with asyncio.timeout(within_ms / 1000):
                 await self._listening.wait()
-                return await self._take(agent, tier, worst_usd_micros)
+                return await self._take(agent, tier, Amount(calls, worst_usd_micros))
         except TimeoutError:
             return Refused("budget_timeout", f"the budget's writer gave no verdict within {within_ms} ms")
         except NornError as error:  # the log takes no more: a call that nobody can be asked about is not made
             return Refused(error.reason, f"the budget's writer cannot be asked: {error}")
 
-    async def _take(self, agent: str, tier: str, worst_usd_micros: int) -> Reservation | Refused:
+    async def _take(self, agent: str, tier: str, worst: Amount) -> Reservation | Refused:
         ours = self._accounts[agent, tier]
         # What was granted may be gone again before it is this call's turn.
-        while (found := self._with_room(ours, worst_usd_micros)) is None:
+        while (found := self._with_room(ours, worst)) is None:
             early = ours.refused(self._now_ms())
             if early is not None:
                 return early
-            refused = await self._granted(ours, agent, tier, worst_usd_micros)
+            refused = await self._granted(ours, agent, tier, worst)
             if refused is not None:
                 ours.refusal = _Refusal(self._now_ms() + REFUSED_AGAIN_MS, refused)
                 return refused
-        found.open_calls += 1
-        found.open_usd_micros += worst_usd_micros
-        if found.open_calls + found.spent_calls > found.calls // 2 and found.calls > 1:
+        found.open_calls += worst.calls
+        found.open_usd_micros += worst.usd_micros
+        if found.open_calls + found.spent_calls > found.calls // 2 and found.calls > worst.calls:
             # This call has its money; the next one will be told what is wrong.
             with suppress(NornError):
-                self._ask_ahead(ours, agent, tier, worst_usd_micros)
-        return Reservation(found.ask_id, worst_usd_micros)
+                self._ask_ahead(ours, agent, tier, worst)
+        return Reservation(found.ask_id, worst.usd_micros, worst.calls)
 
-    def _with_room(self, ours: _Account, worst_usd_micros: int) -> _Ask | None:
+    def _with_room(self, ours: _Account, worst: Amount) -> _Ask | None:
         self._retire(ours)
-        return next((one for one in ours.asks if one.has(worst_usd_micros, self._now_ms())), None)
+        return next((one for one in ours.asks if one.has(worst, self._now_ms())), None)
 
-    async def _granted(self, ours: _Account, agent: str, tier: str, worst_usd_micros: int) -> Refused | None:
-        """Wait for the ask that is under way, or a new one; near a cap, where eight do not fit, one may."""
+    async def _granted(self, ours: _Account, agent: str, tier: str, worst: Amount) -> Refused | None:
+        """Wait for the ask that is under way, or a new one; near a cap, where several do not fit, one may."""
         waiting = next((one for one in ours.asks if not one.granted.done()), None)
-        asked = waiting or self._ask(ours, agent, tier, self._calls_per_ask, worst_usd_micros)
+        asked = waiting or self._ask(ours, agent, tier, self._several(worst))
         refused = await asyncio.shield(asked.granted)
-        if refused is None or asked.calls == 1:
+        if refused is None or asked.calls <= worst.calls:
             return refused
-        return await asyncio.shield(self._ask(ours, agent, tier, 1, worst_usd_micros).granted)
+        return await asyncio.shield(self._ask(ours, agent, tier, worst).granted)
 
-    def _ask_ahead(self, ours: _Account, agent: str, tier: str, worst_usd_micros: int) -> None:
-        others = [one for one in ours.asks if not one.granted.done() or one.has(worst_usd_micros, self._now_ms())]
+    def _ask_ahead(self, ours: _Account, agent: str, tier: str, worst: Amount) -> None:
+        others = [one for one in ours.asks if not one.granted.done() or one.has(worst, self._now_ms())]
         if len(others) < 2 and ours.refused(self._now_ms()) is None:
-            self._ask(ours, agent, tier, self._calls_per_ask, worst_usd_micros)
+            self._ask(ours, agent, tier, self._several(worst))
 
-    def _ask(self, ours: _Account, agent: str, tier: str, calls: int, worst_usd_micros: int) -> _Ask:
+    def _several(self, worst: Amount) -> Amount:
+        """As many attempts as the calls of an ask are enough for, if none needs all that it may; at least one."""
+        attempts = max(1, self._calls_per_ask // worst.calls)
+        return Amount(max(self._calls_per_ask, worst.calls), attempts * worst.usd_micros)
+
+    def _ask(self, ours: _Account, agent: str, tier: str, most: Amount) -> _Ask:
         until_ms = self._now_ms() + HELD_MS
         granted: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
-        asked = _Ask(uuid.uuid4().hex, until_ms, calls, calls * worst_usd_micros, granted)
+        asked = _Ask(uuid.uuid4().hex, until_ms, most.calls, most.usd_micros, granted)
         self._publish(
             BudgetAsked(
                 ask_id=asked.ask_id,
                 holder=self._holder,
                 agent=agent,
                 tier=tier,
-                calls=calls,
+                calls=asked.calls,
                 usd_micros=asked.usd_micros,
                 until_ms=until_ms,
             )
@@ -194,7 +201,7 @@ class LogPurse:
         if reservation.ask_id not in self._asks:
             return
         ours, asked = self._asks[reservation.ask_id]
-        asked.open_calls -= 1
+        asked.open_calls -= reservation.calls
         asked.open_usd_micros -= reservation.usd_micros
         asked.spent_calls += calls
         asked.spent_usd_micros += spent_usd_micros

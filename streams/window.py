@@ -7,6 +7,7 @@ may then be too high by what they displaced (Metwally et al., "Efficient computa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -82,8 +83,8 @@ def joined(earlier: Window, later: Window) -> Window:
     }
 
 
-def shown(window: Window, day: int, hour: int) -> str:
-    """The window as the context of ScheduleDue: a JSON object of at most SHOWN_BYTES_MAX."""
+def shown(window: Window, day: int, hour: int, more: Counts = MappingProxyType({})) -> str:
+    """The window, and a few counts more, as the context of ScheduleDue: a JSON object of at most SHOWN_BYTES_MAX."""
     decided = {agent: dict(actions) for agent, actions in window["decided"].items()}
     context = {
         "day": day,
@@ -97,6 +98,7 @@ def shown(window: Window, day: int, hour: int) -> str:
         "killers": list(map(list, _most(window["killers"], KILLERS_SHOWN_MAX).items())),
         "decided": decided,
         "recent": window["recent"],
+        **more,
     }
     while len(text := orjson.dumps(context)) > SHOWN_BYTES_MAX:
         _forget_rarest(decided)

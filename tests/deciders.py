@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from inference.agent import Agent
+from inference.agent import CHOSEN, Agent
 from schemas import DecisionEffective
 from streams.app import Role, Run, Shell, create_app
 from streams.config import Settings
@@ -28,7 +28,12 @@ START_WITHIN_S = 90.0
 #: A guard whose decisions are of no account, and a warden's that a person agrees to first.
 AGENTS: Mapping[str, Agent] = {
     "guard": guard,
-    "warden": replace(guard, name="warden", trigger=guard.trigger, impact=lambda context: "critical"),
+    "warden": replace(
+        guard,
+        name="warden",
+        trigger=guard.trigger,
+        impact=lambda context: "low" if context.get(CHOSEN) == "ignore" else "critical",
+    ),
 }
 
 

@@ -45,9 +45,10 @@ class Patient:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Greet."""
-        if SLOW in prompt.turns[-1].content:
-            await eventually_async(self._go.exists, GO_WITHIN_S)
-        return Completion(GREET, 10, 10, 1, "stop")
+        with prompt.call(self.model) as call:
+            if SLOW in prompt.turns[-1].content:
+                await eventually_async(self._go.exists, GO_WITHIN_S)
+            return call.answered(Completion(GREET, 10, 10, 1, "stop"))
 
     async def close(self) -> None:
         """Nothing to give back."""

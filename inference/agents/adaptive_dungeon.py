@@ -1,4 +1,7 @@
-"""Adaptive dungeon: at 00:15 the day's dungeon, floor by floor, easier where many died and harder where none did."""
+"""Adaptive dungeon: at 00:15 the day's dungeon, floor by floor, easier where many died and harder where none did.
+
+One dungeon in five is of one piece: a model thinks it up, and all its floors share the answer.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from inference.agent import Agent, Answer, Content, Context
-from inference.buckets import bucket, depth_of
+from inference.buckets import depth_of
 from inference.lots import between, one_of, scaled, tiered
 from inference.reading import asked, choice, due, number, toll
 from schemas import Event, ScheduleDue
@@ -22,9 +25,9 @@ LAYOUTS = {
 }
 SYSTEM = "Choose the layout of a dungeon's floor, and its light: lit, dim or dark. An easier floor is not dark."
 SOLVED = (
-    ({"danger": "harder", "reached": "deep", "floor": "lower"}, {"action": "maze", "light": "dark"}),
-    ({"danger": "easier", "reached": "shallow", "floor": "upper"}, {"action": "halls", "light": "lit"}),
-    ({"danger": "same", "reached": "middle", "floor": "lower"}, {"action": "waterways", "light": "dim"}),
+    ({"danger": "harder", "reached": "deep"}, {"action": "maze", "light": "dark"}),
+    ({"danger": "easier", "reached": "shallow"}, {"action": "halls", "light": "lit"}),
+    ({"danger": "same", "reached": "middle"}, {"action": "waterways", "light": "dim"}),
 )
 
 
@@ -48,8 +51,7 @@ def _asks(event: Event) -> Sequence[Context]:
 
 
 def _signature(context: Context) -> Context:
-    floor = bucket(number(context, "floor"), (4,), ("upper", "lower"))
-    return {"danger": _danger(context), "reached": depth_of(number(context, "deepest")), "floor": floor}
+    return {"danger": _danger(context), "reached": depth_of(number(context, "deepest"))}
 
 
 def _danger(context: Context) -> str:
@@ -81,10 +83,11 @@ adaptive_dungeon = Agent(
     default=lambda context: _do(context, LAYOUTS[_danger(context)][0]),
     tier="bronze",
     deadline_ms=30_000,
-    cost_cap_usd_micros=10_000,
+    cost_cap_usd_micros=12_500,
     max_tokens=24,
     signature=_signature,
-    complexity=lambda context: tiered({0.2: 0.80, 0.5: 0.20}, context, "adaptive_dungeon", "day", "floor"),
+    # Drawn for the day and not for the floor, or a call would seldom have two floors to answer (docs/adr/0008).
+    complexity=lambda context: tiered({0.2: 0.80, 0.5: 0.20}, context, "adaptive_dungeon", "day"),
     impact=lambda context: "medium",
     tells=("day", "floor", "floors", "rooms", "danger"),
 )

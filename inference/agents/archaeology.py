@@ -90,7 +90,7 @@ archaeology = Agent(
     default=lambda context: Answer(_legal(context)[0], Find(action=_legal(context)[0], state="broken")),
     tier="bronze",
     deadline_ms=30_000,
-    cost_cap_usd_micros=10_000,
+    cost_cap_usd_micros=12_500,
     max_tokens=24,
     signature=_signature,
     complexity=lambda context: tiered({0.2: 0.95, 0.5: 0.05}, context, "archaeology", "day", "number"),

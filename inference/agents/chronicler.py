@@ -72,7 +72,7 @@ chronicler = Agent(
     default=lambda context: Answer("chronicle", Line(line="A hero passed this way.")),
     tier="silver",
     deadline_ms=10_000,
-    cost_cap_usd_micros=1_000,
+    cost_cap_usd_micros=5_000,
     max_tokens=96,
     complexity=lambda context: drawn(EMBROIDERED, _event(context)),
 )

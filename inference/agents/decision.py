@@ -1,4 +1,8 @@
-"""Decision: how the NPCs of a place behave when a hero comes in, from looking away to lying in wait."""
+"""Decision: how the NPCs of a place behave when a hero comes in, from looking away to lying in wait.
+
+The spec only names its purpose, "NPC behaviour". A hero does not stand still for an answer: the model only chooses, and
+the manner follows from what it chose and where.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,18 @@ from inference.reading import asked, branch, number, text
 from schemas import Event, PlaceEntered
 
 Manner = Literal["calm", "wary", "hostile"]
+# Who looks away is calm anywhere; all others are calm where heroes are not feared yet, and wary below.
+MANNERS: dict[str, Manner] = {"ignore": "calm", "flee": "wary", "ambush": "hostile"}
 # Below these levels a hero has learnt to look out for an ambush.
 AMBUSH_DEPTH, DEEP_DEPTH = 4, 9
 SYSTEM = "A hero enters a place. Choose how those who live there behave."
 SOLVED = (
-    ({"depth": "surface", "branch": "main"}, {"action": "greet", "manner": "calm"}),
-    ({"depth": "shallow", "branch": "mines"}, {"action": "greet", "manner": "calm"}),
-    ({"depth": "shallow", "branch": "main"}, {"action": "watch", "manner": "calm"}),
-    ({"depth": "middle", "branch": "mines"}, {"action": "flee", "manner": "wary"}),
-    ({"depth": "middle", "branch": "main"}, {"action": "watch", "manner": "wary"}),
-    ({"depth": "deep", "branch": "main"}, {"action": "ambush", "manner": "hostile"}),
+    ({"depth": "surface", "branch": "main"}, {"action": "greet"}),
+    ({"depth": "shallow", "branch": "mines"}, {"action": "greet"}),
+    ({"depth": "shallow", "branch": "main"}, {"action": "watch"}),
+    ({"depth": "middle", "branch": "mines"}, {"action": "flee"}),
+    ({"depth": "middle", "branch": "main"}, {"action": "watch"}),
+    ({"depth": "deep", "branch": "main"}, {"action": "ambush"}),
 )
 
 
@@ -44,25 +50,18 @@ def _legal(context: Context) -> tuple[str, ...]:
     return (*actions, "flee", "ambush") if number(context, "depth") >= AMBUSH_DEPTH else actions
 
 
-def _do(action: str, manner: Manner) -> Answer:
-    return Answer(action, Behaviour(action=action, manner=manner))
+def _do(context: Context, action: str) -> Answer:
+    usual: Manner = "wary" if number(context, "depth") >= AMBUSH_DEPTH else "calm"
+    return Answer(action, Behaviour(action=action, manner=MANNERS.get(action, usual)))
 
 
 def _rules(context: Context) -> Answer:
     match _signature(context):
         case {"depth": "deep"}:
-            return _do("ambush", "hostile")
+            return _do(context, "ambush")
         case {"branch": "mines", "depth": "shallow"}:
-            return _do("greet", "calm")
-        case {"depth": "surface" | "shallow"}:
-            return _do("watch", "calm")
-    return _do("watch", "wary")
-
-
-def _check(context: Context, answer: Answer) -> str:
-    if (answer.action == "ambush") != (answer.content.model_dump()["manner"] == "hostile"):
-        return "hostile is who lies in wait, and nobody else"
-    return ""
+            return _do(context, "greet")
+    return _do(context, "watch")
 
 
 decision = Agent(
@@ -72,9 +71,9 @@ decision = Agent(
     legal_actions=_legal,
     prompt=lambda signature: asked(SYSTEM, SOLVED, signature),
     output=Behaviour,
-    check=_check,
+    check=lambda context, answer: "",
     rules=_rules,
-    default=lambda context: _do("ignore", "calm"),
+    default=lambda context: _do(context, "ignore"),
     tier="gold",
     deadline_ms=2_000,
     cost_cap_usd_micros=1_000,
@@ -86,4 +85,5 @@ decision = Agent(
         branch=branch(text(context, "zone")) != "main",
     ),
     tells=("zone", "depth"),
+    chosen=_do,
 )

@@ -1,6 +1,7 @@
 """Dialogue: an NPC's answer to what a player says aloud or whispers to it; what it may do is up to who it is.
 
-Of players' own words only `said` reaches the model, as data; and no answer may name a number or run on in their words.
+The spec only names its purpose, "player conversations". Of players' own words only `said` reaches the model, as data;
+and no answer may name a number or run on in their words.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Dynamic boss: at every fourth level down a foe rises to meet the hero who has never been so deep."""
+"""Dynamic boss: at every fourth level down a foe rises to meet the hero who has never been so deep.
+
+The spec only names it; here its kind, health and reward grow with the depth, as heroes expect of a boss.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Economy: the market balances itself: each hour prices follow how much gold there is to spend."""
+"""Economy: the market balances itself: each hour prices follow how much gold there is to spend.
+
+The spec only names it as a market simulation, and that the "economy self-balances".
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ economy = Agent(
     default=lambda context: _do("hold_prices", "small"),
     tier="bronze",
     deadline_ms=60_000,
-    cost_cap_usd_micros=20_000,
+    cost_cap_usd_micros=25_000,
     max_tokens=24,
     signature=_signature,
     complexity=lambda context: weighed(

@@ -1,4 +1,7 @@
-"""EconomySocial: where the market meets the guilds: each hour who is helped by whose gold, or that trade goes on."""
+"""EconomySocial: where the market meets the guilds: each hour who is helped by whose gold, or that trade goes on.
+
+The spec only names it; here guilds and market help each other out when gold runs short or piles up.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ economy_social = Agent(
     default=lambda context: _do("keep_trading", "traders"),
     tier="bronze",
     deadline_ms=60_000,
-    cost_cap_usd_micros=20_000,
+    cost_cap_usd_micros=25_000,
     max_tokens=24,
     signature=_signature,
     blurs=("players",),

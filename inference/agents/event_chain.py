@@ -1,4 +1,7 @@
-"""Event chain: what a world event or the day's problem leads to next, or that it ends there; never what it led to."""
+"""Event chain: what a world event or the day's problem leads to next, or that it ends there; never what it led to.
+
+The spec only names it; here one thing leads to one more at most, so that no chain runs away.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,7 @@ event_chain = Agent(
     default=lambda context: _do(_legal(context)[-1]),
     tier="bronze",
     deadline_ms=20_000,
-    cost_cap_usd_micros=6_000,
+    cost_cap_usd_micros=8_000,
     max_tokens=24,
     signature=lambda context: {"happened": _happened(context), "size": _size(context)},
     complexity=lambda context: weighed(fair=_size(context) != "small", large=_size(context) == "large"),

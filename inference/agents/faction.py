@@ -1,6 +1,6 @@
 """Faction: which of three powers gains ground each hour: the heroes' delvers, the folk of the mines, or the dead.
 
-Who has gained most is the faction dominance that a story arc is written from.
+The spec only names it. Who has gained most is the faction dominance that a story arc is written from.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ faction = Agent(
     default=lambda context: _do("hold"),
     tier="bronze",
     deadline_ms=60_000,
-    cost_cap_usd_micros=20_000,
+    cost_cap_usd_micros=25_000,
     max_tokens=24,
     signature=_signature,
     complexity=lambda context: weighed(

@@ -1,6 +1,6 @@
 """Karma: what the world owes a hero for how it went: for a death, and for gold that was paid, lost or stolen.
 
-Its actions, counted, are the world's karma that a story arc is written from.
+The spec only names it. Its actions, counted, are the world's karma that a story arc is written from.
 """
 
 from __future__ import annotations

@@ -1,14 +1,18 @@
-"""Memory: what NPCs keep in mind of a hero's growth and death, and which threads a new story arc takes up again."""
+"""Memory: what NPCs keep in mind of a hero's growth and death, and whether a new arc carries on the one before.
+
+The spec only names it: context retention, and continuity when an arc is written. Here heroes' great moments are kept
+the longer the greater they are; an arc that carries on begins with how the last one ended, and in its tone.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from inference.agent import Agent, Answer, Content, Context
-from inference.arc import THEMES
+from inference.arc import begun
 from inference.buckets import bucket
 from inference.complexity import weighed
-from inference.reading import asked, choice, effective, foe, number, text
+from inference.reading import asked, choice, foe, number, text
 from inference.wording import name_of
 from schemas import DecisionEffective, Event, PlayerDied, PlayerLevelled
 
@@ -35,9 +39,9 @@ class Kept(Content):
 
 
 def _asks(event: Event) -> Context | None:
-    arc = effective(event, "storyline")
+    arc = begun(event)
     if arc is not None:
-        return {"event": "arc", "title": text(arc, "title"), "theme": choice(arc, "action", THEMES)}
+        return {"event": "arc", **arc}
     hero = name_of(event.subject)
     if event.HasField("player_died"):
         died = event.player_died

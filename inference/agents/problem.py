@@ -1,4 +1,8 @@
-"""Problem: at 00:00 the world's trouble of the day, told to everybody; the better players fared, the worse it is."""
+"""Problem: at 00:00 the world's trouble of the day, told to everybody; the better players fared, the worse it is.
+
+It is met when as many heroes as its goal have come to its place before the next one. That is all that is measured: the
+spec leaves open what completes a problem, and the log does not tell what heroes do there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import Literal
 
 from inference.agent import Agent, Answer, Content, Context
 from inference.lots import one_of, places_of, tiered
-from inference.reading import asked, choice, crowd, due, last_action, number, toll
+from inference.reading import asked, choice, crowd, due, json_object, last_action, number, toll
 from inference.wording import level_of
 from schemas import Event, ScheduleDue
 
@@ -21,8 +25,9 @@ SAYS = {
 }
 BLAMES: dict[str, Blame] = {"raid": "greed", "haunting": "magic"}
 NONE = "none"
-# Trouble escalates with the players' response (spec C.17): those who lived through the last are sent a worse one.
-SEVERITIES = {"many": "mild", "some": "serious", "none": "grave"}
+# Trouble escalates with the players' response (spec B.14, C.17): the fewer died, the worse it is, and a step worse than
+# that after one that was met, a step milder after one that was not.
+SEVERITIES, TOLLS = ("mild", "serious", "grave"), ("many", "some", "none")
 SYSTEM = "Choose a new trouble for a fantasy world, and what is to blame for it: nature, magic or greed."
 SOLVED = (
     ({"severity": "mild", "players": "few", "last": "raid"}, {"action": "famine", "blame": "nature"}),
@@ -46,14 +51,28 @@ def _asks(event: Event) -> Context | None:
     # Half of those who play are needed to end it.
     place, goal = level_of(zone, 1), max(1, told["players"] // 2)
     says = {action: text.format(place) for action, text in SAYS.items()}
-    severity = SEVERITIES[toll(told)] if told["players"] else "mild"
-    counts = {**{key: told[key] for key in ("day", "players")}, "severity": severity, "goal": goal}
-    return {**counts, "last": last_action(told, "problem", list(SAYS), NONE), "zone": zone, "says": says}
+    met = _completion_percent(json_object(event.schedule_due.context))
+    counts = {"day": told["day"], "players": told["players"], "goal": goal, "completion_percent": met}
+    last = last_action(told, "problem", list(SAYS), NONE)
+    return {**counts, "severity": _severity(told, met), "last": last, "zone": zone, "says": says}
+
+
+def _completion_percent(told: Context) -> int | None:
+    """Of the heroes that the last problem wanted, how many of a hundred came; None when there was none."""
+    goal = number(told, "goal")
+    return min(100, 100 * number(told, "came") // goal) if goal else None
+
+
+def _severity(told: Context, met: int | None) -> str:
+    if not told["players"]:
+        return SEVERITIES[0]
+    step = 0 if met is None else 1 if met == 100 else -1
+    return SEVERITIES[min(len(SEVERITIES) - 1, max(0, TOLLS.index(toll(told)) + step))]
 
 
 def _signature(context: Context) -> Context:
-    severity = choice(context, "severity", tuple(SEVERITIES.values()))
-    return {"severity": severity, "players": crowd(context), "last": choice(context, "last", (NONE, *SAYS))}
+    severity, last = choice(context, "severity", SEVERITIES), choice(context, "last", (NONE, *SAYS))
+    return {"severity": severity, "players": crowd(context), "last": last}
 
 
 def _legal(context: Context) -> tuple[str, ...]:
@@ -81,11 +100,11 @@ problem = Agent(
     default=lambda context: _do(_legal(context)[0]),
     tier="silver",
     deadline_ms=30_000,
-    cost_cap_usd_micros=10_000,
+    cost_cap_usd_micros=12_500,
     max_tokens=32,
     signature=_signature,
     complexity=lambda context: tiered({0.2: 0.90, 0.9: 0.10}, context, "problem", "day"),
     impact=lambda context: "medium",
-    tells=("day", "zone", "severity", "goal", "says"),
-    changes_world=True,
+    tells=("day", "zone", "severity", "goal", "completion_percent", "says"),
+    changes_world=tuple(SAYS),
 )

@@ -1,4 +1,7 @@
-"""Reputation: with every second level of depth and fourth of experience a hero's name grows, and among whom."""
+"""Reputation: with every second level of depth and fourth of experience a hero's name grows, and among whom.
+
+The spec only names it; here feats alone make a name, and a title is for the greatest of them.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from inference.agent import Agent, Answer, Content, Context, Impact
+from inference.agent import CHOSEN, Agent, Answer, Content, Context, Impact
 from inference.lots import lot, one_of
 from inference.reading import asked, crowd, due, number, toll
 from schemas import Event, ScheduleDue
@@ -34,10 +34,12 @@ PLOTS: dict[Impact, dict[str, str]] = {
         "war_begins": "The powers of the dungeon go to war.",
     },
 }
+# The action under which nothing happens: all that is left when a person says no, or nobody says yes.
+LEAVE, QUIET = "leave", "Nothing new is told today."
+GRAVITY: dict[str, Impact] = {LEAVE: "low", **{plot: impact for impact, plots in PLOTS.items() for plot in plots}}
 # Of a hundred days so many are of each kind: most of a story is talk, and the game changes twice a year.
 DAYS: dict[Impact, int] = {"low": 60, "medium": 30, "high": 9, "critical": 1}
 STAKES: tuple[Impact, ...] = tuple(PLOTS)
-CACHED_S = 7 * 86_400
 WORDS_MAX = 22
 SENTENCE = rf"^[A-Z][A-Za-z'-]{{0,15}}(,? [A-Za-z'-]{{1,16}}){{4,{WORDS_MAX - 1}}}\.$"
 SYSTEM = "Choose how the story of a fantasy world goes on, and tell it in one sentence."
@@ -78,6 +80,10 @@ def _stakes(context: Context) -> Impact:
     return next((stakes for stakes in STAKES if stakes == context.get("stakes")), "low")
 
 
+def _impact(context: Context) -> Impact:
+    return GRAVITY.get(str(context.get(CHOSEN)), _stakes(context))
+
+
 def _signature(context: Context) -> Context:
     told = {"stakes": _stakes(context), "deaths": toll(context), "players": crowd(context)}
     # Only what is of low priority may be told twice (spec C.1).
@@ -89,6 +95,8 @@ def _do(context: Context, action: str) -> Answer:
 
 
 def _check(context: Context, answer: Answer) -> str:
+    if answer.action == LEAVE:
+        return "a story is due, and only a person may call it off"
     told = str(answer.content.model_dump()["content"])
     return "" if told.endswith(".") and len(told.split()) < WORDS_MAX else "the sentence runs on and was broken off"
 
@@ -97,19 +105,18 @@ story_teller = Agent(
     name="story_teller",
     trigger=(ScheduleDue,),
     asks=_asks,
-    legal_actions=lambda context: tuple(PLOTS[_stakes(context)]),
+    legal_actions=lambda context: (*PLOTS[_stakes(context)], LEAVE),
     prompt=lambda signature: asked(SYSTEM, SOLVED, signature),
     output=Telling,
     check=_check,
     rules=lambda context: _do(context, one_of(list(PLOTS[_stakes(context)]), "plot", number(context, "day"))),
-    default=lambda context: _do(context, next(iter(PLOTS[_stakes(context)]))),
+    default=lambda context: Answer(LEAVE, Telling(action=LEAVE, content=QUIET)),
     tier="bronze",
     deadline_ms=20_000,
-    cost_cap_usd_micros=20_000,
+    cost_cap_usd_micros=40_000,
     max_tokens=80,
     signature=_signature,
-    impact=_stakes,
+    impact=_impact,
     tells=("day", "stakes", "is_low_priority"),
-    cached_s=CACHED_S,
     ensemble=True,
 )

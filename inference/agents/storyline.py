@@ -1,6 +1,8 @@
 """Storyline: every 14 days the story of a new arc, from what the players, the powers and the world's karma came to.
 
-It chooses what `inference/arc.py` makes the chapters of, and writes the title and the first sentence.
+The spec names what it reads and that it writes the narrative; the themes, the foes, the tones and the words in which it
+reads a fortnight are ours. It chooses what `inference/arc.py` makes the chapters of, and writes the title and the first
+sentence. Where a person does not agree to an arc, none begins: that is its default, and harmless.
 """
 
 from __future__ import annotations
@@ -9,19 +11,21 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, WithJsonSchema
 
-from inference.agent import Agent, Answer, Content, Context
-from inference.arc import THEMES, plan
+from inference.agent import CHOSEN, Agent, Answer, Content, Context
+from inference.arc import NO_ARC, THEMES, plan
 from inference.lots import one_of
 from inference.reading import asked, choice, crowd, decided, due, number, text, toll, wealth
+from inference.stories import Tone
 from schemas import Event, ScheduleDue
 
 NONE = "none"
+NOBODY: Literal["nobody"] = "nobody"
 Foe = Literal["the Ashen King", "the Mother of Rats", "the Hollow Choir", "the Drowned Duke", "the Iron Abbess"]
-Tone = Literal["grim", "hopeful", "wry"]
 TITLE = r"^The [A-Z][a-z]{2,12}( of| and| in)?( the)? [A-Z][a-z]{2,12}$"
+FOES = get_args(Foe)
 DEEDS = ("wants", "guards", "seeks", "sells", "hides", "hunts", "calls")
 # A sentence of few words that begins with the antagonist: held to less a small model runs on and never ends.
-HOOK = rf"^The ({'|'.join(foe[4:] for foe in get_args(Foe))}) ({'|'.join(DEEDS)})( [a-z]{{2,12}}){{2,7}}\.$"
+HOOK = rf"^The ({'|'.join(foe[4:] for foe in FOES)}) ({'|'.join(DEEDS)})( [a-z]{{2,12}}){{2,7}}\.$"
 SYSTEM = (
     "Begin a story for the players of a dungeon game: choose theme, antagonist and tone, write a title and a sentence."
 )
@@ -60,10 +64,10 @@ SOLVED = (
 
 
 class Story(Content):
-    """An arc's story: its theme is the action."""
+    """An arc's story: its theme is the action. Where no arc begins there is nobody to fight."""
 
     action: str
-    antagonist: Foe
+    antagonist: Annotated[Foe | Literal["nobody"], WithJsonSchema({"enum": FOES})]
     tone: Tone
     title: Annotated[str, Field(min_length=1, max_length=60), WithJsonSchema({"type": "string", "pattern": TITLE})]
     hook: Annotated[str, Field(min_length=1, max_length=200), WithJsonSchema({"type": "string", "pattern": HOOK})]
@@ -74,7 +78,8 @@ def _asks(event: Event) -> Context | None:
     if told is None:
         return None
     karma, gains = decided(told, "karma"), decided(told, "faction")
-    owed = karma.get("raise", 0) - karma.get("lower", 0)
+    owed = karma.get("reward", 0) - karma.get("punish", 0)
+    lasts = {theme: times for theme, times in decided(told, "storyline").items() if theme in THEMES}
     return {
         **{key: told[key] for key in ("day", "players", "deaths", "deepest")},
         "leads": _most({power: times for power, times in gains.items() if power.endswith("_gain")}).removesuffix(
@@ -83,7 +88,7 @@ def _asks(event: Event) -> Context | None:
         "karma": "wronged" if owed > 0 else "guilty" if owed < 0 else "even",
         "trend": _trend(told),
         "event": _most(decided(told, "world_event")),
-        "last": _most(decided(told, "storyline")),
+        "last": _most(lasts),
     }
 
 
@@ -105,21 +110,30 @@ def _told(context: Context) -> Context:
 
 
 def _legal(context: Context) -> tuple[str, ...]:
-    return tuple(theme for theme in THEMES if theme != context.get("last"))
+    return (*(theme for theme in THEMES if theme != context.get("last")), NO_ARC)
 
 
 def _rules(context: Context) -> Answer:
     wanted = {"dead": "awakening", "delvers": "treasure", "miners": "betrayal"}.get(text(context, "leads"), THEMES[0])
     legal, day = _legal(context), number(context, "day")
-    theme, foe = choice({"": wanted}, "", legal), one_of(get_args(Foe), "antagonist", day)
+    theme, foe = choice({"": wanted}, "", legal), one_of(FOES, "antagonist", day)
     arc = plan({"action": theme, "antagonist": foe}, 0, 0)
-    tone: Tone = "grim" if toll(context) == "many" else "hopeful"
+    tone: Tone = "grim" if toll(context) == "many" else "wry" if context.get("karma") == "guilty" else "hopeful"
     return Answer(theme, Story(action=theme, antagonist=foe, tone=tone, title=arc["title"], hook=arc["hook"]))
 
 
+def _default(context: Context) -> Answer:
+    story = Story(action=NO_ARC, antagonist=NOBODY, tone="hopeful", title="No New Story", hook="No new story begins.")
+    return Answer(NO_ARC, story)
+
+
 def _check(context: Context, answer: Answer) -> str:
+    if answer.action == NO_ARC:
+        # In the words that only code writes: a model is held to others.
+        return "" if answer == _default(context) else "an arc is due, and only a person may call it off"
     told = answer.content.model_dump()
-    return "" if str(told["antagonist"])[4:] in told["hook"] else "the sentence is not about the antagonist"
+    is_about = told["antagonist"] in FOES and told["antagonist"][4:] in told["hook"]
+    return "" if is_about else "the sentence is not about the antagonist"
 
 
 storyline = Agent(
@@ -131,12 +145,12 @@ storyline = Agent(
     output=Story,
     check=_check,
     rules=_rules,
-    default=_rules,
+    default=_default,
     tier="bronze",
     deadline_ms=60_000,
-    cost_cap_usd_micros=20_000,
+    cost_cap_usd_micros=25_000,
     max_tokens=128,
-    impact=lambda context: "high",
-    tells=("day", "players"),
-    changes_world=True,
+    impact=lambda context: "low" if context.get(CHOSEN) == NO_ARC else "high",
+    tells=("day", "players", "deepest"),
+    changes_world=THEMES,
 )

@@ -70,7 +70,7 @@ treasure = Agent(
     default=lambda context: Answer("gold", Trove(action="gold", lies="hidden")),
     tier="bronze",
     deadline_ms=30_000,
-    cost_cap_usd_micros=10_000,
+    cost_cap_usd_micros=12_500,
     max_tokens=24,
     signature=_signature,
     complexity=lambda context: tiered({0.2: 0.90, 0.5: 0.10}, context, "treasure", "day", "number"),

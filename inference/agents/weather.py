@@ -1,4 +1,7 @@
-"""Weather: each hour over the most visited places, one step at most from what it was the hour before."""
+"""Weather: each hour over the most visited places, one step at most from what it was the hour before.
+
+The spec only names it; here it is told place by place, so that players may see it coming.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ weather = Agent(
     default=lambda context: _do(_legal(context)[0]),
     tier="bronze",
     deadline_ms=20_000,
-    cost_cap_usd_micros=6_000,
+    cost_cap_usd_micros=8_000,
     max_tokens=24,
     signature=_signature,
     # A storm that comes or goes is worth a thought; the rest follows.

@@ -1,6 +1,7 @@
 """World: keeps the state of the world fit to live in, by making it kinder or wilder, four times a day.
 
-What it decides holds for everybody, so whatever was decided before it is not used again.
+The spec only names its purpose, "state management". When it eases or stirs, the world is another for everybody: no
+answer from before is used after it. When it keeps the world as it is, answers stay good.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from schemas import Event, ScheduleDue
 
 Reach = Literal["upper", "lower", "everywhere"]
 ACTIONS = ("keep", "ease", "stir")
-# Each of its decisions ends the use of cached ones: often enough to matter, seldom enough not to.
+# A change ends the use of cached answers: often enough to be felt, seldom enough to leave the cache its use.
 EVERY_HOURS = 6
 SYSTEM = "You keep a game world in balance. Many deaths: ease. No deaths: stir. Else keep. Then say which levels."
 SOLVED = (
@@ -76,7 +77,7 @@ world = Agent(
     default=lambda context: _do("keep", "everywhere"),
     tier="bronze",
     deadline_ms=60_000,
-    cost_cap_usd_micros=20_000,
+    cost_cap_usd_micros=25_000,
     max_tokens=24,
     signature=_signature,
     blurs=("players",),
@@ -88,4 +89,5 @@ world = Agent(
     ),
     impact=lambda context: "medium",
     tells=("day", "hour"),
+    changes_world=("ease", "stir"),
 )

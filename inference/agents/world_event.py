@@ -1,4 +1,7 @@
-"""World event: every sixth hour something happens to the world, as the power that leads in it would have it."""
+"""World event: every sixth hour something happens to the world, as the power that leads in it would have it.
+
+The spec only names it; here what happens is to the taste of the power that leads.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ world_event = Agent(
     default=lambda context: _do(_legal(context)[0]),
     tier="silver",
     deadline_ms=20_000,
-    cost_cap_usd_micros=6_000,
+    cost_cap_usd_micros=8_000,
     max_tokens=24,
     signature=_signature,
     complexity=lambda context: weighed(

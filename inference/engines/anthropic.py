@@ -12,6 +12,7 @@ from inference.engines.http import (
     Json,
     JsonServer,
     Sleep,
+    calls_max,
     may_carry_key,
     tokens,
 )
@@ -22,8 +23,6 @@ API_VERSION = "2023-06-01"
 TOOL = "answer"
 # What the model reads about the tool: without a word on it, it may think that another one would do.
 TOOL_PURPOSE = "Gives the answer. Call it once, with the whole answer."
-# The tool's name, its purpose and the frame around them are read as part of the prompt.
-TOOL_TOKENS = 400
 
 
 class Anthropic:
@@ -45,7 +44,7 @@ class Anthropic:
         self.name, self.model = name, model
         url = url or provider.url
         headers = {"anthropic-version": API_VERSION} | ({"x-api-key": key} if key and may_carry_key(url) else {})
-        self._server = JsonServer(name, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
+        self._server = JsonServer(name, model, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
         self._provider = provider
         self._takes_temperature = True
 
@@ -54,8 +53,12 @@ class Anthropic:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Answer a prompt, asking again while the server is busy and there is time. Cancelling closes the request."""
-        reply, duration_ms = await self._server.ask("/messages", prompt, self._body, self._do_without)
-        return self._completion(reply, prompt, duration_ms)
+        reply, call = await self._server.ask("/messages", prompt, self._body, self._do_without)
+        return call.answered(self._completion(reply, prompt, call.duration_ms))
+
+    def calls(self, allowed_ms: int) -> tuple[str, ...]:
+        """The model of each call that an answer may take at most."""
+        return (self.model,) * calls_max(allowed_ms)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -93,7 +96,7 @@ class Anthropic:
         return Completion(
             text=_text(content),
             # Where a server does not say what it used, it may have used all that it could.
-            prompt_tokens=tokens(counts, "input_tokens", prompt.size_bytes() + TOOL_TOKENS),
+            prompt_tokens=tokens(counts, "input_tokens", prompt.tokens_max()),
             completion_tokens=tokens(counts, "output_tokens", prompt.max_tokens),
             duration_ms=duration_ms,
             finish_reason="length" if reason == "max_tokens" else "stop",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -78,7 +79,11 @@ class Engine(Protocol):
         """Make ready to answer; calling it is optional, and again is harmless. Raises EngineRefused."""
 
     async def complete(self, prompt: Prompt) -> Completion:
-        """Answer a prompt. Cancelling the call aborts the work. Raises EngineBusy and EngineRefused."""
+        """Answer a prompt. Cancelling the call aborts the work. Raises EngineBusy and EngineRefused.
+
+        Every call of the model is noted with `prompt.call`: what is not noted is not paid for. Raises TooDear where the
+        prompt's bill does not cover it.
+        """
 
     async def close(self) -> None:
         """Abort what is in work and give back what the engine holds; it may be started again."""
@@ -88,3 +93,9 @@ def models_of(engine: Engine) -> tuple[str, ...]:
     """The models that may answer, each of which needs a price: an engine that asks others lists theirs."""
     models: tuple[str, ...] = getattr(engine, "models", (engine.model,))
     return models
+
+
+def calls_of(engine: Engine, allowed_ms: int) -> tuple[str, ...]:
+    """The model of each call that one answer may take at most: an engine that repeats, or asks others, says so."""
+    calls: Callable[[int], tuple[str, ...]] | None = getattr(engine, "calls", None)
+    return (engine.model,) if calls is None else calls(allowed_ms)

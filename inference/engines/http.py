@@ -7,13 +7,15 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_before_delay
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_before_delay
 
+from inference.bill import Call
 from inference.engines.engine import ALLOWED_MS, EngineBusy, EngineRefused, EngineTimeout, QueueFull
 from inference.prompts import RESERVED, Prompt, as_data
 
@@ -22,10 +24,13 @@ CONNECTIONS = 10
 KEEP_ALIVE_S = 30.0
 # A host that does not take the connection by now is tried again rather than waited for.
 CONNECT_S = 2.0
-# Spec C.11: up to three repeats, after one, two and four seconds.
+# Spec C.11 says "3 attempts with backoff 1 s, 2 s, 4 s": read as three repeats, because of three attempts in all the
+# third has none after it, and nobody would ever wait for four seconds.
 BACKOFF_S = (1.0, 2.0, 4.0)
 # Those who were refused at one moment shall not all come back at one moment.
 JITTER_SHARE = 0.25
+# What a proxy says when it has lost or given up on the model behind it, which may have worked all the same.
+GIVEN_UP = (408, 502, 504)
 # What is asked with less time left than this would be thrown away when it comes.
 ATTEMPT_MIN_S = 0.2
 # The largest prompt that any of our models reads takes a tenth of this; an answer is at most 8 KB and its envelope.
@@ -73,10 +78,14 @@ class JsonServer:
     """One server, asked by POST."""
 
     def __init__(
-        self, name: str, url: str, headers: Mapping[str, str], *, key: str, key_setting: str, sleep: Sleep
+        self, name: str, model: str, url: str, headers: Mapping[str, str], *, key: str, key_setting: str, sleep: Sleep
     ) -> None:
-        """`key` is never shown, and stands in `headers` only where `may_carry_key` allows it."""
+        """`model` is what its calls are noted under.
+
+        `key` is never shown, and stands in `headers` only where `may_carry_key` allows it.
+        """
         self._name = name
+        self._model = model
         self._url = checked_url(url)
         self._headers = dict(headers)
         self._key = key
@@ -86,20 +95,17 @@ class JsonServer:
 
     async def ask(
         self, path: str, prompt: Prompt, body: Callable[[Prompt], Json], do_without: Callable[[BadRequest], bool]
-    ) -> tuple[Json, int]:
-        """The server's answer to a prompt, and how many milliseconds it took, asked again while there is time.
+    ) -> tuple[Json, Call]:
+        """The server's answer to a prompt, and the call that it came of, asked again while there is time.
 
         Where the server refuses what stands in the body, `do_without` leaves that out of the bodies to come, or says
         that it cannot. Cancelling closes the request. Raises EngineBusy and EngineRefused.
         """
         refuse_reserved(prompt)
-        now_s = asyncio.get_running_loop().time
-        begun_s = now_s()
-        until_s = begun_s + (prompt.allowed_ms or ALLOWED_MS) / 1000
+        until_s = asyncio.get_running_loop().time() + (prompt.allowed_ms or ALLOWED_MS) / 1000
         while True:
             try:
-                reply = await self._post(path, body(prompt), until_s - now_s(), prompt.seed)
-                return reply, round((now_s() - begun_s) * 1000)
+                return await self._post(path, body(prompt), until_s, prompt)
             except BadRequest as refused:
                 if not do_without(refused):
                     raise
@@ -110,27 +116,38 @@ class JsonServer:
         if session is not None:
             await session.close()
 
-    async def _post(self, path: str, body: Json, allowed_s: float, seed: int) -> Json:
-        """The server's answer to a body, asked again within `allowed_s` while it is busy."""
+    async def _post(self, path: str, body: Json, until_s: float, prompt: Prompt) -> tuple[Json, Call]:
+        """The server's answer to a body, asked again while it is busy, until then and as far as the bill covers it."""
         payload = orjson.dumps(body)
         if len(payload) > REQUEST_MAX_BYTES:
             raise EngineRefused(f"the prompt takes {len(payload)} bytes, of at most {REQUEST_MAX_BYTES}: shorten it")
-        until_s = asyncio.get_running_loop().time() + allowed_s
-        jitter = random.Random(seed)
+        allowed_s = until_s - asyncio.get_running_loop().time()
+        jitter = random.Random(prompt.seed)
         attempts = AsyncRetrying(
             stop=stop_after_attempt(1 + len(BACKOFF_S)) | stop_before_delay(allowed_s - ATTEMPT_MIN_S),
             wait=lambda state: _pause_s(state, jitter),
-            retry=retry_if_exception_type(_Again),
+            retry=retry_if_exception(lambda why: isinstance(why, _Again) and prompt.bill.covers(self._model, prompt)),
             sleep=self._sleep,
             reraise=True,
         )
         try:
-            reply: Json = await attempts(self._once, path, payload, until_s)
+            done: tuple[Json, Call] = await attempts(self._once, path, payload, until_s, prompt)
         except _Again as again:
             raise again.error from again.__cause__
-        return reply
+        return done
 
-    async def _once(self, path: str, payload: bytes, until_s: float) -> Json:
+    async def _once(self, path: str, payload: bytes, until_s: float, prompt: Prompt) -> tuple[Json, Call]:
+        with prompt.call(self._model) as call:
+            status, headers, body = await self._sent(path, payload, until_s, call)
+            if status == 200:
+                return self._good(body), call
+            if status not in GIVEN_UP:
+                call.rejected()
+            raise self._failure(status, headers, body)
+
+    async def _sent(
+        self, path: str, payload: bytes, until_s: float, call: Call
+    ) -> tuple[int, Mapping[str, str], bytes]:
         left_s = until_s - asyncio.get_running_loop().time()
         timeout = aiohttp.ClientTimeout(total=max(left_s, 0.001), sock_connect=CONNECT_S)
         try:
@@ -138,17 +155,16 @@ class JsonServer:
             async with self._opened().post(
                 self._url + path, data=payload, timeout=timeout, allow_redirects=False
             ) as response:
-                body = await self._read(response)
-                status, headers = response.status, response.headers
+                return response.status, response.headers, await self._read(response)
         except aiohttp.ConnectionTimeoutError as error:
+            call.unmade()
             raise _Again(EngineBusy(f"{self._name} does not take the connection")) from error
         except TimeoutError as error:
             raise EngineTimeout(f"no answer from {self._name} in time") from error
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                call.unmade()
             raise _Again(EngineBusy(f"{self._name} cannot be reached: {type(error).__name__}")) from error
-        if status == 200:
-            return self._good(body)
-        raise self._failure(status, headers, body)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -206,6 +222,12 @@ class JsonServer:
 
     def _shown(self, message: str) -> str:
         return as_data(message.replace(self._key, "...") if self._key else message, MESSAGE_MAX)
+
+
+def calls_max(allowed_ms: int) -> int:
+    """How often a server may be asked at most within this time: each repeat is begun with time left for itself."""
+    waited_s = accumulate(BACKOFF_S)
+    return 1 + sum(waits_s + ATTEMPT_MIN_S < (allowed_ms or ALLOWED_MS) / 1000 for waits_s in waited_s)
 
 
 def checked_url(url: str) -> str:

@@ -70,7 +70,9 @@ class LlamaCpp:
         """Answer a prompt, loading the weights first if need be. An abort takes effect at the next token."""
         aborted = threading.Event()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._complete, prompt, aborted)
+            with prompt.call(self.model) as call:
+                running = asyncio.get_running_loop().run_in_executor(self._thread, self._complete, prompt, aborted)
+                return call.answered(await running)
         except asyncio.CancelledError:
             aborted.set()
             raise

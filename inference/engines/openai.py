@@ -14,6 +14,7 @@ from inference.engines.http import (
     Json,
     JsonServer,
     Sleep,
+    calls_max,
     may_carry_key,
     tokens,
 )
@@ -50,7 +51,7 @@ class OpenAI:
         self.name, self.model = name, model
         url = url or provider.url
         headers = {"Authorization": f"Bearer {key}"} if key and may_carry_key(url) else {}
-        self._server = JsonServer(name, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
+        self._server = JsonServer(name, model, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
         self._provider = provider
         self._limit: str = provider.limit
         self._schemas = provider.schemas
@@ -61,8 +62,12 @@ class OpenAI:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Answer a prompt, asking again while the server is busy and there is time. Cancelling closes the request."""
-        reply, duration_ms = await self._server.ask("/chat/completions", prompt, self._body, self._do_without)
-        return self._completion(reply, prompt, duration_ms)
+        reply, call = await self._server.ask("/chat/completions", prompt, self._body, self._do_without)
+        return call.answered(self._completion(reply, prompt, call.duration_ms))
+
+    def calls(self, allowed_ms: int) -> tuple[str, ...]:
+        """The model of each call that an answer may take at most."""
+        return (self.model,) * calls_max(allowed_ms)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -120,7 +125,7 @@ class OpenAI:
         return Completion(
             text=text,
             # Where a server does not say what it used, it may have used all that it could.
-            prompt_tokens=tokens(counts, "prompt_tokens", prompt.size_bytes()),
+            prompt_tokens=tokens(counts, "prompt_tokens", prompt.tokens_max()),
             completion_tokens=tokens(counts, "completion_tokens", prompt.max_tokens),
             duration_ms=duration_ms,
             finish_reason=reason,

@@ -39,7 +39,11 @@ class Scripted:
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Say what the script says; a token is counted for every word."""
-        self.asked.append(prompt)
+        with prompt.call(self.model) as call:
+            self.asked.append(prompt)
+            return call.answered(await self._said(prompt))
+
+    async def _said(self, prompt: Prompt) -> Completion:
         if self._wait is not None:
             try:
                 await self._wait.wait()

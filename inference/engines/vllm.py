@@ -1,17 +1,18 @@
 """vLLM in this process: `AsyncLLM`, its scheduler by priority, its prefix cache and its structured outputs.
 
 The model itself runs in vLLM's own process beside this one. A choice among legal actions and nothing else takes one
-forward pass: the actions are lettered, one token is drawn among the letters, and its probability is the confidence.
+forward pass: the answer is begun for the model, as far as all answers are the same, and the one token that is left to
+it tells which action it means; the token's probability is the confidence.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import string
 import time
 import uuid
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from math import exp
@@ -29,8 +30,11 @@ SLOTS = 64
 CONTEXT_TOKENS = 4_096
 # Of the GPU's memory: the rest is for graphs and for what else the driver needs.
 MEMORY_SHARE = 0.90
-#: How the lettered actions are asked for; the letters come last, so that what agents share stays cached before them.
-_CHOOSE = "\nAnswer with the letter of one action.\n{actions}"
+#: As many probabilities as vLLM is to tell; a choice that more tokens may begin is written out.
+BEGINNINGS_MAX = 100
+# How every choice begins when it is written as JSON, as the solved examples of the prompt are. Asked for by letters
+# instead, a model of 135M parameters names the first, whatever the state.
+_BEGUN = '{"action":"'
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Vllm:
         self.slots = self._options.slots
         self._engine: Any = None
         self._tokenizer: Any = None
-        self._letters: Mapping[str, int] = {}
+        self._vocabulary: Mapping[str, int] = {}
         self._starting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -96,9 +100,9 @@ class Vllm:
             "gpu_memory_utilization": self._options.memory_share,
             "enable_prefix_caching": True,
             "scheduling_policy": "priority",
-            # Among the letters that were allowed, not among all tokens, where a letter may not be of the likeliest.
+            # Among the tokens that were allowed, not among all, where an action's may not be of the likeliest.
             "logprobs_mode": "processed_logprobs",
-            "max_logprobs": len(string.ascii_uppercase),
+            "max_logprobs": BEGINNINGS_MAX,
             "seed": 0,
             "disable_log_stats": True,
             "enable_log_requests": False,
@@ -113,10 +117,7 @@ class Vllm:
             raise EngineRefused(f"vLLM cannot run {self._weights}: {error}") from error
         found = engine.get_tokenizer()
         self._tokenizer = await found if asyncio.iscoroutine(found) else found
-        encoded = {
-            letter: self._tokenizer.encode(letter, add_special_tokens=False) for letter in string.ascii_uppercase
-        }
-        self._letters = {letter: tokens[0] for letter, tokens in encoded.items() if len(tokens) == 1}
+        self._vocabulary = self._tokenizer.get_vocab()
         self._engine = engine
 
     @property
@@ -131,29 +132,36 @@ class Vllm:
         """
         await self.start()
         actions = _only_choice(prompt.schema)
-        if actions is not None and len(actions) <= len(self._letters):
-            return await self._choose(prompt, actions)
-        return await self._write(prompt)
+        told_by = {} if actions is None else self._told_by(actions)
+        with prompt.call(self.model) as call:
+            return call.answered(await (self._choose(prompt, told_by) if told_by else self._write(prompt)))
 
-    async def _choose(self, prompt: Prompt, actions: list[str]) -> Completion:
-        letters = dict(zip(self._letters, actions, strict=False))
-        listed = "\n".join(f"{letter}: {action}" for letter, action in letters.items())
-        tokens = self._tokens(prompt, _CHOOSE.format(actions=listed))
-        allowed = [self._letters[letter] for letter in letters]
-        parameters = {"max_tokens": 1, "allowed_token_ids": allowed, "logprobs": len(allowed)}
+    async def _choose(self, prompt: Prompt, told_by: Mapping[int, str]) -> Completion:
+        tokens = [*self._tokens(prompt), *self._tokenizer.encode(_BEGUN, add_special_tokens=False)]
+        parameters = {"max_tokens": 1, "allowed_token_ids": list(told_by), "logprobs": len(told_by)}
         output, duration_ms = await self._generate(prompt, tokens, parameters)
         drawn = output.outputs[0]
-        by_token = {self._letters[letter]: action for letter, action in letters.items()}
-        chosen = by_token[drawn.token_ids[0]]
-        shares = {token: exp(found.logprob) for token, found in drawn.logprobs[0].items() if token in by_token}
-        confidence = shares.get(drawn.token_ids[0], 0.0) / (sum(shares.values()) or 1.0)
-        text = canonical({"action": chosen})
-        return Completion(text, len(tokens), 1, duration_ms, "stop", confidence=confidence)
+        chosen = told_by[drawn.token_ids[0]]
+        shares = {token: exp(found.logprob) for token, found in drawn.logprobs[0].items() if token in told_by}
+        mine = sum(share for token, share in shares.items() if told_by[token] == chosen)
+        confidence = mine / (sum(shares.values()) or 1.0)
+        return Completion(canonical({"action": chosen}), len(tokens), 1, duration_ms, "stop", confidence=confidence)
+
+    def _told_by(self, actions: Sequence[str]) -> Mapping[int, str]:
+        """The actions by the tokens that begin one and no other; empty where some action has no such token."""
+        begun_by = Counter(action[:end] for action in set(actions) for end in range(1, len(action) + 1))
+        found = {
+            self._vocabulary[beginning]: action
+            for action in actions
+            for beginning in (action[:end] for end in range(1, len(action) + 1))
+            if begun_by[beginning] == 1 and beginning in self._vocabulary
+        }
+        return found if set(found.values()) == set(actions) and len(found) <= BEGINNINGS_MAX else {}
 
     async def _write(self, prompt: Prompt) -> Completion:
         from vllm.sampling_params import StructuredOutputsParams
 
-        tokens = self._tokens(prompt, "")
+        tokens = self._tokens(prompt)
         schema = orjson.loads(canonical(prompt.schema))
         structured = StructuredOutputsParams(json=schema, disable_any_whitespace=True)
         parameters = {"max_tokens": prompt.max_tokens, "structured_outputs": structured}
@@ -191,9 +199,8 @@ class Vllm:
             raise EngineBusy("vLLM gave no answer")
         return last, round((time.monotonic() - began_s) * 1000)
 
-    def _tokens(self, prompt: Prompt, ending: str) -> list[int]:
+    def _tokens(self, prompt: Prompt) -> list[int]:
         turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
-        turns[-1]["content"] += ending
         found = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True)
         # Newer tokenisers give a mapping.
         tokens: list[int] = list(found["input_ids"] if isinstance(found, Mapping) else found)

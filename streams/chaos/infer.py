@@ -154,7 +154,8 @@ class InferChaos:
             settled = await self._settled(servers)
             known = {row["decision_id"] for row in await _rows(servers, "select decision_id from judgements")}
             found = await asyncio.to_thread(events, servers.kafka, (*REQUESTS, DECISIONS_TOPIC))
-            reckoning = await asyncio.to_thread(reckon, found, self._published, known)
+            now_ms = time.time_ns() // 1_000_000
+            reckoning = await asyncio.to_thread(reckon, found, self._published, known, now_ms)
             stats = await _stats(url)
         return Outcome(reckoning, workers.kills, workers.died, stats, settled, round(time.monotonic() - began_s, 1))
 
@@ -201,7 +202,10 @@ class InferChaos:
             self._say(f"{time.monotonic() - began_s:.0f} s: kill -9 {victim}")
 
     async def _settled(self, servers: Servers) -> bool:
-        """Wait until decide and infer have read all there is, and no decision is open; False when that takes longer."""
+        """Wait until decide and infer have read all there is, and no decision is open; False when that takes longer.
+
+        What has been put to people may wait for them for a day.
+        """
         until_s = time.monotonic() + SETTLE_WITHIN_S
         while time.monotonic() < until_s:
             sizes = await asyncio.to_thread(log_sizes, servers.kafka, [TOPICS[t] for t in (*REQUESTS, DECISIONS_TOPIC)])
@@ -213,7 +217,7 @@ class InferChaos:
                 for group in (DECIDE, INFER)
                 if group == DECIDE or place[0] != DECISIONS_TOPIC
             )
-            [(open_ones,)] = await _rows(servers, "select count(*) from judgements where state < 'effective'")
+            [(open_ones,)] = await _rows(servers, "select count(*) from judgements where state < 'awaiting_approval'")
             if read and not open_ones and time.time_ns() // 1_000_000 > self._deadline_ms:
                 return True
             await asyncio.sleep(LOOK_EVERY_S)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.court import NOT_APPROVED, REFUSED
 from schemas import Event, fact_of
 from schemas.stamps import time_ms
 
@@ -27,12 +28,15 @@ class _Decision:
     effects: dict[bytes, tuple[int, Any]] = field(default_factory=dict)
     rejections: list[str] = field(default_factory=list)
     expired: bool = False
-    reviewed: bool = False
+    #: When it was first put to people, and until when they may answer; 0 when it was not.
+    put_ms: int = 0
+    until_ms: int = 0
 
     @property
     def answered_ms(self) -> int:
-        """When it first took effect, 0 when it has not."""
-        return min((at_ms for at_ms, _ in self.effects.values()), default=0)
+        """When it first took effect or was put to people, 0 when neither has happened."""
+        effective = [at_ms for at_ms, _ in self.effects.values()]
+        return min([*effective, self.put_ms] if self.put_ms else effective, default=0)
 
     @property
     def answers(self) -> int:
@@ -40,9 +44,23 @@ class _Decision:
         return sum(proposed.route != "rule" for proposed in self.proposals.values())
 
     @property
+    def ended(self) -> bool:
+        """Whether it has come to its end: by an effect, or without one."""
+        return bool(self.effects) or self.impossible or self.declined
+
+    @property
     def impossible(self) -> bool:
-        """Whether it has come to its end without an effect, because nobody can answer for an unknown agent."""
+        """Whether there can be no effect, because nobody can answer for an unknown agent."""
         return any(reason.startswith("unknown_agent") for reason in self.rejections)
+
+    @property
+    def declined(self) -> bool:
+        """Whether a person said no, or nobody said yes: that is an answer, though nothing may come of it."""
+        return bool(self.put_ms) and any(reason.startswith((REFUSED, NOT_APPROVED)) for reason in self.rejections)
+
+    def waits(self, now_ms: int) -> bool:
+        """Whether it waits for a person, who still has time."""
+        return not self.ended and now_ms <= self.until_ms + GRACE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +73,16 @@ class Reckoning:
     lost: int
     #: Decisions of more than one effect.
     duplicate_effective: int
-    #: Decisions of known agents without any effect.
+    #: Decisions of known agents without any effect, that do not wait for a person either.
     unanswered: int
     #: Answered, but later than the deadline and GRACE_MS.
     late: int
     effective: int
     rejected_for_good: int
     expired: int
+    #: Decisions that were put to people, and those of them that still wait.
     reviewed: int
+    waiting: int
     #: Decisions that were answered more than once, and not by rules: work done again after a kill.
     answered_again: int
     by_route: Mapping[str, int]
@@ -82,21 +102,24 @@ class Reckoning:
         return {"holds": self.holds, **asdict(self)}
 
 
-def reckon(events: Iterable[Event], published: Collection[str], known: Collection[str]) -> Reckoning:
-    """Count what the log says. `published`: decisions asked for and acknowledged; `known`: those in decide's table."""
+def reckon(events: Iterable[Event], published: Collection[str], known: Collection[str], now_ms: int) -> Reckoning:
+    """Count what the log says by now.
+
+    published: decisions asked for and acknowledged. known: those in decide's table.
+    """
     decisions: dict[str, _Decision] = defaultdict(_Decision)
     for event in events:
         _take(decisions, event)
     asked = {name: one for name, one in decisions.items() if one.requested_ms}
     missing = [name for name in published if name not in asked]
-    ended = {name for name, one in asked.items() if one.effects or one.impossible}
+    ended = {name for name, one in asked.items() if one.ended}
     lost = missing + [name for name in asked if name not in ended and name not in known]
     twice = [name for name, one in decisions.items() if len(one.effects) > 1]
-    unanswered = [name for name in asked if name not in ended]
+    unanswered = [name for name, one in asked.items() if not (one.ended or one.waits(now_ms))]
     late = [n for n, one in asked.items() if one.answered_ms > max(one.deadline_ms, one.requested_ms) + GRACE_MS]
     firsts = [next(iter(one.proposals.values())) for one in asked.values() if one.proposals]
     effects = [min(one.effects.values(), key=lambda effect: effect[0])[1] for one in asked.values() if one.effects]
-    took_ms = [one.answered_ms - one.requested_ms for one in asked.values() if one.effects]
+    took_ms = [one.answered_ms - one.requested_ms for one in asked.values() if one.answered_ms]
     failed = {"lost": lost, "duplicate_effective": twice, "unanswered": unanswered, "late": late}
     examples = {
         kind: [f"{name} {decisions[name].agent} {decisions[name].rejections}" for name in found[:EXAMPLES_MAX]]
@@ -113,7 +136,8 @@ def reckon(events: Iterable[Event], published: Collection[str], known: Collectio
         effective=len(effects),
         rejected_for_good=sum(one.impossible and not one.effects for one in asked.values()),
         expired=sum(one.expired for one in asked.values()),
-        reviewed=sum(one.reviewed for one in asked.values()),
+        reviewed=sum(one.put_ms > 0 for one in asked.values()),
+        waiting=sum(one.waits(now_ms) for one in asked.values()),
         answered_again=sum(one.answers > 1 for one in asked.values()),
         by_route=dict(Counter(effect.route for effect in effects).most_common()),
         fallbacks=dict(Counter(_kind(one.fallback_reason) for one in firsts if one.fallback_reason).most_common()),
@@ -143,7 +167,8 @@ def _take(decisions: dict[str, _Decision], event: Event) -> None:
         case "decision_expired":
             one.expired = True
         case "approval_requested":
-            one.reviewed = True
+            one.put_ms = min(one.put_ms or at_ms, at_ms)
+            one.until_ms = max(one.until_ms, fact.deadline_ms)
 
 
 def _kind(reason: str) -> str:

@@ -14,14 +14,14 @@ from streams.commands.output import Json, answers, emit, locate, settings
 def approve(
     decision_id: Annotated[str, typer.Argument(metavar="ID", help="The decision.", show_default=False)],
     by: Annotated[str, typer.Option(help="Who answers; it is kept with the decision.", show_default=False)],
-    refuse: Annotated[bool, typer.Option("--refuse", help="Say no: the agent's default takes effect.")] = False,
+    refuse: Annotated[bool, typer.Option("--refuse", help="Say no: what was proposed has no effect.")] = False,
     comment: Annotated[str, typer.Option(help="Why; it is kept with the decision.", show_default=False)] = "",
     as_json: Json = False,
 ) -> None:
     """Say yes or no to a decision that waits for a person.
 
-    `norn decisions` lists them. The answer is an event on the log, and the first one counts if it comes before the
-    decision's deadline.
+    `norn decisions` lists them, and until when each can be answered: a day after it was proposed. Until then nothing
+    happens. The answer is an event on the log, and the first one counts.
     """
     from schemas import ApprovalGiven
     from streams.decisions import approve as answered

@@ -70,6 +70,7 @@ def _show(outcome: Outcome) -> None:
         ("unanswered", f"{found.unanswered:,}"),
         ("answered late", f"{found.late:,}"),
         ("took effect", f"{found.effective:,}, {found.expired:,} of them after the deadline by rules"),
+        ("wait for a person", f"{found.waiting:,}, of {found.reviewed:,} that were put to one"),
         ("impossible to answer", f"{found.rejected_for_good:,}"),
         ("answered again after a kill", f"{found.answered_again:,}"),
         ("by route", _counts(found.by_route)),
@@ -82,7 +83,7 @@ def _show(outcome: Outcome) -> None:
     answers.print(table, highlight=False)
     if found.p50_ms is not None and found.p99_ms is not None:
         answers.print(
-            f"from request to effect {found.p50_ms:,.0f} / {found.p99_ms:,.0f} ms (p50 / p99)", highlight=False
+            f"from request to answer {found.p50_ms:,.0f} / {found.p99_ms:,.0f} ms (p50 / p99)", highlight=False
         )
     if found.holds:
         answers.print("[bold green]it holds[/]: nothing was lost, nothing took effect twice, everything was answered")

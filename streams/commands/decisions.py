@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +26,7 @@ def decisions(
 ) -> None:
     """List the latest decisions and those that wait for a person's yes, or show the whole life of one.
 
-    `norn approve` gives the yes, or a no.
+    `norn approve` gives the yes, or a no, until the time that is shown; until then nothing happens.
     """
     from streams import decisions as asked
 
@@ -51,32 +50,30 @@ def decisions(
 
 
 def _show(lines: list[Line], waiting: list[Waiting]) -> None:
-    from streams.decisions import seconds_left
+    from streams.decisions import clock, seconds_left
 
     if waiting:
-        table = Table(
-            "waits for a yes", "about", "agent", "would", "left", box=None, pad_edge=False, header_style="bold"
-        )
+        named = ("waits for a yes", "about", "agent", "would", "until", "left")
+        table = Table(*named, box=None, pad_edge=False, header_style="bold")
         for one in waiting:
             would = escape(f"{one.action} {one.content}")
-            table.add_row(one.decision_id, escape(one.subject), one.agent, would, f"{seconds_left(one):,.0f} s")
+            hours = f"{seconds_left(one) / 3600:,.1f} h"
+            table.add_row(one.decision_id, escape(one.subject), one.agent, would, clock(one.until_ms), hours)
         answers.print(table)
         answers.print("[dim]norn approve ID --by NAME, or with --refuse[/]")
     table = Table("decision", "when", "about", "agent", "action", "route", "", box=None, pad_edge=False)
     for line in lines:
         about, action = escape(line.subject), escape(line.action)
-        table.add_row(line.decision_id, _clock(line.time_ms), about, escape(line.agent), action, line.route, line.state)
+        table.add_row(line.decision_id, clock(line.time_ms), about, escape(line.agent), action, line.route, line.state)
     answers.print(table if lines else "no decision has been asked for yet")
 
 
 def _show_life(told: list[Told]) -> None:
+    from streams.decisions import clock
+
     begun_ms = told[0].time_ms
     for one in told:
-        answers.print(f"[bold]{one.fact}[/]  {_clock(one.time_ms)}  +{one.time_ms - begun_ms:,} ms", highlight=False)
+        answers.print(f"[bold]{one.fact}[/]  {clock(one.time_ms)}  +{one.time_ms - begun_ms:,} ms", highlight=False)
         for name, value in one.fields.items():
             text = value if isinstance(value, str) else json.dumps(value)
             answers.print(f"    {name}: {escape(text)}", highlight=False, soft_wrap=True)
-
-
-def _clock(time_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ms / 1000))

@@ -22,6 +22,7 @@ from streams.commands.progress import ServerProgress
 if TYPE_CHECKING:
     from streams.config import Settings
     from streams.world.day import Outcome, Plan
+    from streams.world.tally import Tally
 
 # Where there is no terminal a line now and then is enough.
 LINE_EVERY_S = 10.0
@@ -108,6 +109,11 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
         "tier_shares_by_agent": {agent: dict(shares) for agent, shares in tally.tier_shares_by_agent.items()},
         "llm_calls": tally.llm_calls,
         "llm_calls_saved": round(tally.llm_calls_saved, 4),
+        "fallbacks": tally.fallbacks,
+        "fallbacks_by_reason": dict(tally.fallbacks_by_reason),
+        "batch_calls": len(tally.batch_sizes),
+        "batch_size_mean": None if tally.batch_size_mean is None else round(tally.batch_size_mean, 2),
+        "batches_of_enough": tally.batches_of_enough,
         "agreement": None if agreed is None or agreed.share is None else round(agreed.share, 4),
         "agreement_sampled": agreed.sampled if agreed else 0,
         "disagreements": list(agreed.different) if agreed else [],
@@ -115,9 +121,9 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
         "cost_usd_micros": sum(tally.cost_by_agent.values()),
         "stalled": len(outcome.standstills),
         "standstills": list(outcome.standstills),
+        "awaiting_approval": dict(tally.waiting_by_agent),
         "unanswered": tally.unanswered,
         "duplicate_effective": tally.duplicate_effective,
-        "fallbacks": dict(tally.fallbacks),
         "answer_p50_ms": tally.answer_p50_ms,
         "answer_p99_ms": tally.answer_p99_ms,
         "announced": outcome.announced,
@@ -140,12 +146,25 @@ def _show(outcome: Outcome) -> None:
     answers.print(table)
     agreed = outcome.agreement
     said = "nothing was reused" if agreed is None or agreed.share is None else f"{agreed.share:.1%} of {agreed.sampled}"
-    answers.print(
+    fallen = "".join(f", {count:,} {reason}" for reason, count in tally.fallbacks_by_reason.items())
+    for line in (
         f"{tally.decisions:,} decisions by {tally.agents_run} agents; {tally.llm_calls:,} calls of {outcome.model}"
         f" ({tally.llm_calls_saved:.1%} saved); reused answers that a full one agrees with: {said}; unanswered"
         f" {tally.unanswered}, twice in effect {tally.duplicate_effective}, standstills {len(outcome.standstills)}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for line in (*outcome.standstills, *(f"no decision of {agent}" for agent in outcome.idle_agents)):
+        f"{_batches(tally)}; fallbacks, of which none is counted as saved: {tally.fallbacks:,}{fallen}",
+    ):
+        answers.print(line, highlight=False, soft_wrap=True, markup=False)
+    waiting = (f"{count} of {agent} wait for a person's yes" for agent, count in tally.waiting_by_agent.items())
+    for line in (*waiting, *outcome.standstills, *(f"no decision of {agent}" for agent in outcome.idle_agents)):
         answers.print(line, highlight=False, style="yellow")
+
+
+def _batches(tally: Tally) -> str:
+    from inference.batching import ENOUGH
+
+    if tally.batch_size_mean is None:
+        return "no call for requests that are alike"
+    return (
+        f"{len(tally.batch_sizes):,} calls for requests that are alike, {tally.batch_size_mean:.2f} of them a call and"
+        f" {ENOUGH} or more in {tally.batches_of_enough:,}"
+    )

@@ -2,7 +2,7 @@
 
 Times are of the world's clock, which is in UTC, and days are counted from its first. The clock alone drives this: what
 lies between two ticks is due with the later, in order; a clock that goes back tells nothing until it is past where it
-was. Each schedule is given what has happened since it was due before.
+was. Each schedule is given what has happened since it was due before, and the problem's how its last one was met.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from schemas import ClockTicked, Event, ScheduleDue
 from schemas.stamps import HOUR_MS
 from schemas.topics import DAY_MS
-from streams import window
+from streams import response, window
 from streams.policy import WORLD, Policy, Reaction, Said, State
 
 MINUTE_MS = 60_000
@@ -78,9 +78,9 @@ def _react(state: State, event: Event) -> Reaction:
         return _ticked(state, event.clock_ticked.time_ms)
     state = state or _begun()
     name = _window(state["clock"]["open"])
-    before = state[name]
-    after = window.folded(before, event)
-    return (state if after is before else {**state, name: after}), ()
+    before = {name: state[name], _RESPONSE: state.get(_RESPONSE, {})}
+    after = {name: window.folded(before[name], event), _RESPONSE: response.folded(before[_RESPONSE], event)}
+    return (state if all(after[each] is before[each] for each in after) else {**state, **after}), ()
 
 
 def _begun() -> State:
@@ -102,6 +102,8 @@ def _ticked(state: State, now_ms: int) -> Reaction:
         if due_ms != clock.get("cut_ms"):
             state, clock = _cut(state, clock, due_ms)
         said.append((WORLD, _due(state, clock, name, due_ms)))
+        if name == response.PROBLEM:
+            state = {**state, _RESPONSE: {}}
         clock = {**clock, "since": {**clock["since"], name: clock["open"]}, "due": {**clock["due"], name: due_ms}}
     return {**state, "clock": {**clock, "now_ms": now_ms}}, said
 
@@ -130,11 +132,13 @@ def _due(state: State, clock: Mapping[str, Any], name: str, due_ms: int) -> Sche
         if since <= number < clock["open"]:
             seen = window.joined(seen, state[_window(number)])
     day = due_ms // DAY_MS - clock["began_ms"] // DAY_MS
-    context = window.shown(seen, day, due_ms % DAY_MS // HOUR_MS)
+    met = response.shown(state.get(_RESPONSE, {})) if name == response.PROBLEM else {}
+    context = window.shown(seen, day, due_ms % DAY_MS // HOUR_MS, met)
     return ScheduleDue(schedule=name, due_ms=due_ms, day=day, context=context)
 
 
 _WINDOW = "window:"
+_RESPONSE = "response"
 
 
 def _window(number: int) -> str:

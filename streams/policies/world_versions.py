@@ -8,7 +8,7 @@ from schemas.topics import DAY_MS
 from streams.policy import WORLD, Policy, Reaction, State
 from streams.seen import seen
 
-_CHANGING = frozenset(agent.name for agent in AGENTS.values() if agent.changes_world)
+_CHANGING = frozenset((agent.name, action) for agent in AGENTS.values() for action in agent.changes_world)
 
 
 def _react(state: State, event: Event) -> Reaction:
@@ -19,7 +19,7 @@ def _react(state: State, event: Event) -> Reaction:
         state = {**state, "day": day}
         return (state, ()) if before is None else _changed(state, "a new day")
     decision = event.decision_effective
-    if decision.agent not in _CHANGING:
+    if (decision.agent, decision.action) not in _CHANGING:
         return state, ()
     known = seen(state.get("seen", ()), decision.decision_id)
     if known is None:

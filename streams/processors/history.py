@@ -49,7 +49,7 @@ class EventsTables(Protocol):
     passing: tuple[type[BaseException], ...]
 
     def insert(self, topic: str, records: list[bytes], token: str, facts: frozenset[str]) -> None:
-        """Insert a topic's records, which hold these facts, once per token; raises one of `passing` while it is away."""
+        """Insert a topic's records, which hold these facts, once per token; raises one of `passing` while away."""
 
 
 @dataclass(slots=True)

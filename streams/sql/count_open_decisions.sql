@@ -1,2 +1,2 @@
--- Requests that have come to no end yet.
-select count(*) from judgements where state in ('open', 'awaiting_approval')
+-- Requests that nothing has come of yet; what waits for a person may do so for a day.
+select count(*) from judgements where state = 'open'

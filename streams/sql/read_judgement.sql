@@ -1,1 +1,1 @@
-select decision_id, subject, state::text as state, due_ms, proposal from judgements where decision_id = $1
+select decision_id, subject, state::text as state, request, proposal from judgements where decision_id = $1

@@ -1,5 +1,6 @@
 -- ClickHouse. Decisions that took effect since a stamp and were answered from the cache or in a batch, with what was
--- asked; those whose ids hash lowest, so that the same log always gives the same sample.
+-- asked; not the one of a batch that the model was asked for, whose answer is a full one. Those whose ids hash lowest, so
+-- that the same log always gives the same sample.
 select decision_id, agent, context, legal_actions, route, action, content
 from (
   select `decision_requested.decision_id` as decision_id,
@@ -15,5 +16,7 @@ join (
     argMin(`decision_effective.content`, stamp) as content
   from events where fact = 'decision_effective' and stamp >= {since:UInt64}
   group by decision_id) as effective using (decision_id)
-where route in ('cache', 'batch')
+where route in ('cache', 'batch') and decision_id not in (
+  select `cost_sampled.decision_id` from events
+  where fact = 'cost_sampled' and `cost_sampled.source` = 'ai_inference' and stamp >= {since:UInt64})
 order by cityHash64(decision_id) limit {size:UInt32}

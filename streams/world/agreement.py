@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,23 +51,22 @@ class Agreement:
 async def agreement(
     sample: Iterable[Reused],
     agents: Mapping[str, Agent],
-    engine: Engine,
+    engines: Mapping[str, Engine | None],
     *,
     now_ms: Callable[[], int],
     told: Callable[[int], None],
 ) -> Agreement:
-    """Ask the engine each of them alone, on its own context, and compare what was decided.
+    """Ask the engine of its tier each of them alone, on its own context, and compare what was decided.
 
     Compared are the action and every field of the agent's output that is a choice; prose that says the same in other
     words is not a disagreement. Where the engine's answer is not believed, the rules' is the full one, as in a worker.
     """
-    slots = asyncio.Semaphore(engine.slots)
     sampled, agreed, different = 0, 0, []
     for one in sample:
         question = _question(one, agents)
         if question is None:
             continue
-        full = await _full(question, engine, slots, now_ms)
+        full = await _full(question, engines.get(question.tier), now_ms)
         sampled += 1
         same = _choices(question.agent, one.action, orjson.loads(one.content)) == _choices(
             question.agent, full.action, full.content.model_dump(mode="json")
@@ -91,10 +90,13 @@ def _question(one: Reused, agents: Mapping[str, Agent]) -> Question | None:
     return None if isinstance(question, Refused) else question
 
 
-async def _full(question: Question, engine: Engine, slots: asyncio.Semaphore, now_ms: Callable[[], int]) -> Answer:
+async def _full(question: Question, engine: Engine | None, now_ms: Callable[[], int]) -> Answer:
     prompt = question.prompt()
-    if not isinstance(prompt, Refused):
-        attempt = await by_engine(engine, question, prompt, slots=slots, allowed_ms=ANSWER_WITHIN_MS, now_ms=now_ms)
+    if engine is not None and not isinstance(prompt, Refused):
+        # One after the other: nobody else is in a slot.
+        attempt = await by_engine(
+            engine, question, prompt, slots=nullcontext(), allowed_ms=ANSWER_WITHIN_MS, now_ms=now_ms
+        )
         if isinstance(attempt.outcome, Answer):
             return attempt.outcome
     return by_rules(question)[0]
@@ -104,7 +106,7 @@ def _choices(agent: Agent, action: str, content: Mapping[str, Any]) -> Mapping[s
     """What of an answer is a choice: the action, and fields that are one of a list, a whole number, or yes or no."""
     kept = {
         name: content.get(name)
-        for name, shape in agent.schema(())["properties"].items()
+        for name, shape in agent.output.model_json_schema()["properties"].items()
         if "enum" in shape or "const" in shape or "$ref" in shape or shape.get("type") in ("integer", "boolean")
     }
     return {**kept, "action": action}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference import AGENTS
-from inference.engines import choose_engine
+from inference.engines.choosing import NO_MODEL
 from schemas.topics import DAY_MS
 from streams import clickhouse
 from streams.children import Child
@@ -19,6 +19,7 @@ from streams.counting import Counting
 from streams.crew import Crew
 from streams.demo import Play, game_command, memory_mb, report
 from streams.embedded import Servers
+from streams.engines import engines_of
 from streams.groups import POLICY
 from streams.policies.schedules import SCHEDULES, due_between
 from streams.preparing import prepare
@@ -40,7 +41,8 @@ SCHEDULED = {each.name: each.name for each in SCHEDULES} | {
 }
 #: When the clock of a new world begins; that of one that has been lived in goes on from where it was.
 BEGINS = "2026-01-01T00:00:00Z"
-#: The longest deadline of any agent is a minute, and its default follows right after; then all has been stored.
+#: The longest deadline of any agent is a minute, and its default follows right after; then all has been stored. What
+#: waits for a person is not waited for.
 SETTLE_WITHIN_S = 150.0
 #: How many reused answers are asked again in full: half a minute of a small model's time on a laptop.
 SAMPLE = 60
@@ -69,7 +71,7 @@ class Outcome:
     agreement: Agreement | None
     #: Where the world stood still, in words; there should be nothing here.
     standstills: tuple[str, ...]
-    #: Agents that never had a decision take effect.
+    #: Agents that never had a decision take effect, or wait for a person.
     idle_agents: tuple[str, ...]
     announced: int
     model: str
@@ -97,6 +99,7 @@ class Day:
         told: Callable[[float, str], None],
     ) -> None:
         self._plan = plan
+        self._settings = settings
         self._servers = servers
         self._say = say
         self._told = told
@@ -172,25 +175,28 @@ class Day:
             game = await report(self._game)
             if not await self._closed():
                 self._say(f"some decisions have not come to their end within {SETTLE_WITHIN_S:.0f} s")
-        decisions = [Decision(*row) for row in await self._rows("tally_decisions")]
-        costs = [Cost(*row) for row in await self._rows("tally_costs")]
-        ticks = await self._rows("tally_clock")
-        told = [Due(schedule, due_ms) for schedule, due_ms, _ in await self._rows("tally_schedules")]
-        found = tally(decisions, costs)
+            # All is read before the clock goes on: what came due after that would not have led to anything yet.
+            read_ms = self._clock.now_ms()
+            decisions = [Decision(*row) for row in await self._rows("tally_decisions")]
+            costs = [Cost(*row) for row in await self._rows("tally_costs")]
+            ticks = await self._rows("tally_clock")
+            told = [Due(schedule, due_ms) for schedule, due_ms, _ in await self._rows("tally_schedules")]
+            sample = [Reused(*row) for row in await self._rows("sample_reused", size=self._plan.sample)]
+            [(announced,)] = await self._rows("tally_announced")
+            restarts = self._crew.restarts
+            await self._crew.stop()
+        found = tally(decisions, costs, read_ms)
         # When the world began, which arcs are counted from, is known to its clock alone.
         passed = due_between(ticks[0][1], ticks[-1][1]) if ticks else []
         expected = [Due(*due) for due in passed if due[0] != "arc"]
-        sample = [Reused(*row) for row in await self._rows("sample_reused", size=self._plan.sample)]
-        restarts = self._crew.restarts
-        await self._crew.stop()
         agreed, model = await self._compare(sample)
         return Outcome(
             plan=self._plan,
             tally=found,
             agreement=agreed,
             standstills=tuple(standstills([row[0] for row in ticks], expected, told, self._answered(found))),
-            idle_agents=tuple(sorted(AGENTS.keys() - found.by_agent.keys())),
-            announced=(await self._rows("tally_announced"))[0][0],
+            idle_agents=tuple(sorted(AGENTS.keys() - found.by_agent.keys() - found.waiting_by_agent.keys())),
+            announced=announced,
             model=model,
             game=game,
             memory_mb=self._memory_mb,
@@ -217,20 +223,25 @@ class Day:
             return int(await connection.fetchval(statement("count_open_decisions")))
 
     def _answered(self, found: Tally) -> set[str]:
-        return {name for name in SCHEDULED if SCHEDULED[name] in found.by_agent}
+        return {name for name, agent in SCHEDULED.items() if agent in {**found.by_agent, **found.waiting_by_agent}}
 
     async def _compare(self, sample: list[Reused]) -> tuple[Agreement | None, str]:
-        engine = choose_engine()
-        if engine is None:
-            self._say("no model is installed: nothing to hold the cache and the batches against")
-            return None, "rules"
-        self._say(f"asking {engine.model} again, in full, for {len(sample)} answers that were reused")
-        await engine.start()
+        """Hold what was reused against full answers by those engines that the workers asked; and the models' names."""
+        engines = engines_of(self._settings, now_ms=self._clock.now_ms)
+        asked = list({id(engine): engine for engine in engines.values() if engine is not None}.values())
+        models = ", ".join(sorted({engine.model for engine in asked})) or NO_MODEL
+        if not asked or not sample:
+            self._say("no answer of a model was reused: there is nothing to hold against full ones")
+            return None, models
+        self._say(f"asking {models} again, in full, for {len(sample)} answers that were reused")
         try:
-            told = lambda done: self._told(done / max(1, len(sample)), "asked again in full")  # noqa: E731
-            return await agreement(sample, AGENTS, engine, now_ms=self._clock.now_ms, told=told), engine.model
+            for engine in asked:
+                await engine.start()
+            told = lambda done: self._told(done / len(sample), "asked again in full")  # noqa: E731
+            return await agreement(sample, AGENTS, engines, now_ms=self._clock.now_ms, told=told), models
         finally:
-            await engine.close()
+            for engine in asked:
+                await engine.close()
 
     async def _rows(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         def ask() -> list[tuple[Any, ...]]:

@@ -145,6 +145,22 @@ async def test_when_time_is_up_nobody_else_is_asked() -> None:
     assert second.asked == []
 
 
+async def test_who_gets_its_slot_when_time_is_up_is_not_asked() -> None:
+    time, go = Time(), asyncio.Event()
+    one = Scripted(lambda prompt: CHOSEN, slots=1, wait=go)
+    chain = chained([one], time)
+    first = asyncio.create_task(chain.complete(asking()))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(chain.complete(asking()))
+    await asyncio.sleep(0)
+    time.ms += 20_000
+    go.set()
+    await first
+    with pytest.raises(EngineBusy, match="no free slot"):
+        await second
+    assert len(one.asked) == 1
+
+
 async def test_no_engine_is_asked_more_than_it_has_slots_and_the_next_takes_the_rest() -> None:
     narrow, wide = Scripted([], slots=1, wait=asyncio.Event()), Scripted(lambda prompt: CHOSEN)
     chain = chained([narrow, wide])

@@ -167,6 +167,29 @@ def test_those_who_live_in_a_place_meet_a_hero_by_how_deep_it_lies(zone: str, de
     assert ruled("decision", context)["action"] == action
 
 
+@pytest.mark.parametrize(
+    ("action", "depth", "manner"),
+    [
+        ("ambush", 6, "hostile"),
+        ("flee", 6, "wary"),
+        ("watch", 6, "wary"),
+        ("greet", 12, "wary"),
+        ("ignore", 12, "calm"),
+        ("watch", 2, "calm"),
+        ("greet", 2, "calm"),
+    ],
+)
+def test_the_manner_of_a_meeting_follows_from_what_was_chosen(action: str, depth: int, manner: str) -> None:
+    [context] = contexts("decision", PlaceEntered(zone="Dungeons of Doom 6", depth=depth))
+    believed = judged("decision", context, action=action)
+    assert isinstance(believed, Answer)
+    assert believed.content.model_dump() == {"action": action, "manner": manner}
+    # A model is not asked for the manner, so it has no say in it.
+    refused = judged("decision", context, action=action, manner="calm")
+    assert isinstance(refused, Refused)
+    assert refused.reason == "malformed"
+
+
 def test_nobody_lies_in_wait_on_the_first_levels() -> None:
     shallow, deep = ({"zone": "Dungeons of Doom 1", "depth": depth} for depth in (3, 4))
     assert "ambush" not in AGENTS["decision"].legal_actions(shallow)
@@ -206,6 +229,22 @@ def test_a_new_arc_takes_its_threads_up_and_has_an_objective_for_each_chapter() 
     assert [AGENTS["quest"].signature(chapter)["stage"] for chapter in chapters] == [  # type: ignore[misc]
         "opening", "middle", "middle", "middle", "final",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("deepest", "depths"), [(0, [1, 1, 1, 1, 1]), (10, [1, 2, 3, 4, 5]), (40, [4, 8, 12, 16, 20])])
+def test_an_arc_leads_half_as_deep_as_heroes_have_come(deepest: int, depths: list[int]) -> None:
+    story = arc('{"title":"The Song of Ashes","action":"plague"}')
+    story.about = canonical({"deepest": deepest})
+    chapters = contexts("quest", story)
+    assert [chapter["depth"] for chapter in chapters] == depths
+    actions = [ruled("quest", chapter)["action"] for chapter in chapters]
+    assert all(one != other for one, other in pairwise(actions)), "no chapter asks for what the one before asked for"
+
+
+@pytest.mark.parametrize("agent", ["quest", "memory"])
+def test_where_no_arc_begins_there_is_nothing_to_design_or_to_remember(agent: str) -> None:
+    story = AGENTS["storyline"].default({})
+    assert contexts(agent, DecisionEffective(agent="storyline", action=story.action, content=story.json())) == ()
 
 
 @given(ANY_TEXTS)
@@ -283,8 +322,6 @@ def test_small_change_is_no_matter_of_karma() -> None:
         ("world", {"players": 9}, {"action": "ease", "reach": "upper"}, "nothing is eased"),
         ("social", {"for": "night"}, {"action": "vigil", "time": "evening"}, "nobody died"),
         ("social", {"for": "day"}, {"action": "market", "time": "evening"}, "in the evening"),
-        ("decision", {"depth": 9}, {"action": "ambush", "manner": "calm"}, "hostile"),
-        ("decision", {"depth": 9}, {"action": "greet", "manner": "hostile"}, "hostile"),
         ("memory", {"event": "death", "depth": 2}, {"action": "forget", "tone": "proud"}, "proud of a death"),
         ("memory", {"event": "growth", "level": 12}, {"action": "forget", "tone": "proud"}, "not forgotten"),
         ("quest", {"level": 2}, {"action": "hunt", "reward": "lore"}, "learnt from a hunt"),
@@ -323,6 +360,7 @@ async def test_a_small_model_mostly_chooses_so_that_it_is_believed() -> None:
     asked = {
         "memory": contexts("memory", PlayerDied(zone="Sokoban 2", depth=12, killer="a newt")),
         "reputation": contexts("reputation", DepthReached(zone="Dungeons of Doom 6", depth=6)),
+        "decision": contexts("decision", PlaceEntered(zone="Sokoban 2", depth=6)),
         "world": at("world", deaths=8),
         "economy": at("economy", gold=8 * 100),
         "social": at("social", "social", deaths=8),

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import orjson
+import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.court import GRACE_MS, OVERDUE_MS, Case, Ruling, decision_of, learned, ruled
+from inference import AGENTS as EVERY_AGENT
+from inference.agent import CHOSEN, Agent, Answer, Context, Impact
+from inference.agents.story_teller import PLOTS
+from inference.court import APPROVAL_MS, GRACE_MS, OVERDUE_MS, Case, Ruling, decision_of, learned, ruled
+from inference.governance import GATED, gravest
+from inference.prompts import canonical
 from schemas import (
     ApprovalGiven,
     ApprovalRequested,
@@ -21,6 +28,7 @@ from schemas import (
     fact_of,
 )
 from tests.inference.asking import ALL, NOW_MS, happened
+from tests.inference.days import every_context
 
 ID = "d" * 32
 DEADLINE_MS = NOW_MS + 1_000
@@ -30,7 +38,11 @@ AGENTS = {
     **ALL,
     "guard": replace(ALL["guard"], tells=("heard",)),
     # It may do harm, so a person agrees first.
-    "warden": replace(ALL["guard"], name="warden", impact=lambda context: "critical"),
+    "warden": replace(
+        ALL["guard"],
+        name="warden",
+        impact=lambda context: "low" if context.get(CHOSEN) == "ignore" else "critical",
+    ),
 }
 
 
@@ -121,9 +133,158 @@ def test_what_is_at_stake_waits_for_a_person() -> None:
         no = ruled(learned(waiting.case, happened(approval(False)), NOW_MS), AGENTS, NOW_MS)
         assert kinds(no) == [DecisionRejected, DecisionEffective]
         assert "Ada: seen" in no.facts[0].reason
-        late = ruled(waiting.case, AGENTS, DEADLINE_MS)
+        late = ruled(waiting.case, AGENTS, NOW_MS + APPROVAL_MS)
         assert kinds(late) == [DecisionRejected, DecisionEffective]
         assert effect_of(no).action == effect_of(late).action == "ignore"
+        assert effect_of(no).impact == effect_of(late).impact == "low"
+
+
+def test_a_person_has_a_day_to_agree_though_the_deadline_is_a_second_away() -> None:
+    asked = ruled(case_of(request("warden"), proposal("warden")), AGENTS, NOW_MS)
+    until_ms = asked.facts[0].deadline_ms
+    assert until_ms == NOW_MS + APPROVAL_MS > DEADLINE_MS
+    for now_ms in (DEADLINE_MS, until_ms - 1):
+        still = ruled(asked.case, AGENTS, now_ms)
+        assert (still.case.state, still.case.due_ms, still.facts) == ("awaiting_approval", until_ms, ())
+    last = learned(asked.case, happened(approval(), at_ms=until_ms), until_ms)
+    assert effect_of(ruled(last, AGENTS, until_ms + 5_000)).action == "greet"
+    late = learned(asked.case, happened(approval(), at_ms=until_ms + 1), until_ms + 1)
+    assert effect_of(ruled(late, AGENTS, until_ms + 5_000)).action == "ignore"
+
+
+def test_until_when_a_person_may_agree_does_not_depend_on_when_it_is_ruled_on() -> None:
+    case = case_of(request("warden"), proposal("warden"))
+    ends = {ruled(case, AGENTS, NOW_MS + late_ms).facts[0].deadline_ms for late_ms in (0, 500, 5_000)}
+    assert ends == {NOW_MS + APPROVAL_MS}
+    week_ms = NOW_MS + 7 * APPROVAL_MS
+    patient = ruled(case_of(request("warden", deadline_ms=week_ms), proposal("warden")), AGENTS, NOW_MS)
+    assert patient.case.due_ms == patient.facts[0].deadline_ms == week_ms
+
+
+def put_to_a_person(agent: Agent, context: Context, action: str) -> Case:
+    """A case in which an agent's action, whatever it is, waits for a person."""
+    fields = {**orjson.loads(agent.default(context).json()), "action": action}
+    content = orjson.dumps({name: value for name, value in fields.items() if name in agent.output.model_fields})
+    asked = request(
+        agent.name,
+        context=canonical(context),
+        legal_actions=agent.legal_actions(context),
+        impact=gravest("high", agent.impact(context)),
+    )
+    # Whether the content fits the action is not what is asked here.
+    case = case_of(asked, proposal(agent.name, action, content.decode()))
+    waiting = ruled(case, {agent.name: replace(agent, check=lambda context, answer: "")}, NOW_MS).case
+    assert waiting.state == "awaiting_approval", (agent.name, action)
+    return waiting
+
+
+# One context of every agent for each choice that it has, and for each stake.
+EVERY_CONTEXT = list(
+    {
+        (agent.name, agent.legal_actions(context), agent.impact(context)): (agent, context)
+        for agent, context in (*((agent, {}) for agent in EVERY_AGENT.values()), *every_context())
+    }.values()
+)
+
+
+def test_what_a_person_did_not_agree_to_has_no_effect_of_any_agents_nor_anything_as_grave() -> None:
+    for agent, context in EVERY_CONTEXT:
+        for action in agent.legal_actions(context):
+            waiting = put_to_a_person(agent, context, action)
+            refused = learned(waiting, happened(approval(False)), NOW_MS)
+            for ruling in (
+                ruled(refused, EVERY_AGENT, NOW_MS),
+                ruled(waiting, EVERY_AGENT, NOW_MS + APPROVAL_MS),
+            ):
+                assert ruling.case.closed
+                effects = [fact for fact in ruling.facts if isinstance(fact, DecisionEffective)]
+                assert kinds(ruling) == [DecisionRejected, DecisionEffective][: 1 + len(effects)]
+                assert ruling.facts[0].reason.startswith(("refused", "not_approved"))
+                for effect in effects:
+                    assert effect.action != action
+                    assert effect.impact == agent.impact({**context, CHOSEN: effect.action}) not in GATED
+
+
+def test_what_nobody_proposed_in_time_is_not_answered_by_what_a_person_would_have_to_agree_to() -> None:
+    for agent, context in EVERY_CONTEXT:
+        asked = request(
+            agent.name,
+            context=canonical(context),
+            legal_actions=agent.legal_actions(context),
+            impact=agent.impact(context),
+        )
+        made = effect_of(ruled(case_of(asked), EVERY_AGENT, DEADLINE_MS))
+        assert made.impact == agent.impact({**context, CHOSEN: made.action}) not in GATED
+
+
+@pytest.mark.parametrize("stakes", ["high", "critical"])
+def test_a_no_to_a_grave_turn_of_the_story_lets_it_rest(stakes: Impact) -> None:
+    agent = EVERY_AGENT["story_teller"]
+    context = {"stakes": stakes, "day": 3, "players": 8, "deaths": 2}
+    for plot in PLOTS[stakes]:
+        waiting = put_to_a_person(agent, context, plot)
+        no = ruled(learned(waiting, happened(approval(False)), NOW_MS), EVERY_AGENT, NOW_MS)
+        silence = ruled(waiting, EVERY_AGENT, NOW_MS + APPROVAL_MS)
+        assert {(effect_of(ruling).action, effect_of(ruling).impact) for ruling in (no, silence)} == {("leave", "low")}
+        yes = ruled(learned(waiting, happened(approval()), NOW_MS), EVERY_AGENT, NOW_MS)
+        assert (effect_of(yes).action, effect_of(yes).impact) == (plot, stakes)
+
+
+def test_where_the_default_needs_a_persons_consent_too_nothing_takes_effect() -> None:
+    agents = {**AGENTS, "warden": replace(AGENTS["warden"], impact=lambda context: "critical")}
+    waiting = ruled(case_of(request("warden"), proposal("warden")), agents, NOW_MS)
+    no = ruled(learned(waiting.case, happened(approval(False)), NOW_MS), agents, NOW_MS)
+    silence = ruled(waiting.case, agents, NOW_MS + APPROVAL_MS)
+    wrong = ruled(case_of(request("warden"), proposal("warden", action="burn")), agents, NOW_MS)
+    for ruling, reason in ((no, "refused: by Ada: seen; "), (silence, "not_approved"), (wrong, "illegal_action")):
+        assert (ruling.case.state, kinds(ruling)) == ("rejected", [DecisionRejected])
+        assert ruling.facts[0].reason.startswith(reason)
+        assert "nothing takes effect" in ruling.facts[0].reason
+    expired = ruled(case_of(request("warden")), agents, DEADLINE_MS)
+    assert (expired.case.state, kinds(expired)) == ("rejected", [DecisionRejected])
+
+
+def test_the_rules_do_not_choose_what_only_a_person_may_agree_to() -> None:
+    greeting = Answer("greet", AGENTS["guard"].output.model_validate_json(GREET))
+    grave = replace(
+        AGENTS["guard"],
+        rules=lambda context: greeting,
+        impact=lambda context: "high" if context.get(CHOSEN) == "greet" else "low",
+    )
+    made = effect_of(ruled(case_of(request()), {"guard": grave}, DEADLINE_MS))
+    assert (made.action, made.impact) == ("ignore", "low")
+    waiting = ruled(case_of(request(), proposal()), {"guard": grave}, NOW_MS)
+    assert waiting.case.state == "awaiting_approval"
+
+
+def test_a_context_cannot_make_a_grave_action_a_light_one() -> None:
+    posing = request("warden", context='{"chosen":"ignore"}')
+    assert ruled(case_of(posing, proposal("warden")), AGENTS, NOW_MS).case.state == "awaiting_approval"
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [("Write to bob@example.org for it.", "personal_data"), ("Go and k1ll y0urself, hero.", "content")],
+)
+def test_what_our_own_workers_would_have_found_unsafe_is_refused_from_anybody(why: str, reason: str) -> None:
+    foreign = proposal(content=canonical({"action": "greet", "why": why}))
+    ruling = ruled(case_of(request(), foreign), AGENTS, NOW_MS)
+    assert kinds(ruling) == [DecisionRejected, DecisionEffective]
+    assert ruling.facts[0].reason.startswith(reason)
+    assert effect_of(ruling).action == "ignore"
+    assert why not in effect_of(ruling).content
+
+
+def test_what_unsafe_words_the_rules_take_from_the_context_are_not_said_after_the_deadline() -> None:
+    def echo(context: Context) -> Answer:
+        return Answer("greet", AGENTS["guard"].output.model_validate({"action": "greet", "why": context["heard"]}))
+
+    echoing = {"guard": replace(AGENTS["guard"], rules=echo)}
+    said = {
+        heard: ruled(case_of(request(context=canonical({"heard": heard}))), echoing, DEADLINE_MS)
+        for heard in ("Open!", "Write to bob@example.org for it.")
+    }
+    assert [effect_of(ruling).action for ruling in said.values()] == ["greet", "ignore"]
 
 
 def test_nobody_agrees_to_what_has_not_been_put_to_them() -> None:
@@ -186,7 +347,8 @@ def test_what_does_not_keep_to_the_form_is_about_no_decision() -> None:
 
 
 def test_what_a_context_holds_cannot_make_an_effect_too_large_or_stop_the_court() -> None:
-    for context in ('{"heard":"%s"}' % ("x" * 9_000), "[]", "no json", "null"):
+    deep = ['{"heard":' + "[" * depth + "]" * depth + "}" for depth in (200, 251, 252, 253, 254, 300, 1_000, 4_000)]
+    for context in ('{"heard":"%s"}' % ("x" * 9_000), "[]", "no json", "null", *deep):
         made = effect_of(ruled(case_of(request(context=context)), AGENTS, DEADLINE_MS))
         assert len(made.about) < 1_001
 
@@ -256,6 +418,10 @@ def test_at_most_one_effect_at_any_time_and_exactly_one_after_the_deadline(steps
     world.work(None)
     world.now_ms = max(world.now_ms, DEADLINE_MS)
     world.work(None)
+    if world.case.state == "awaiting_approval":
+        assert not world.effects
+        world.now_ms = world.case.until_ms
+    world.work(None)
     world.work(None)
     assert len(world.effects) == 1
     assert world.case.closed
@@ -272,3 +438,11 @@ def test_what_is_forgotten_has_no_second_effect_whatever_is_read_of_it_again(wor
         ruling = ruled(learned(case, happened(fact, number=number), now_ms), AGENTS, now_ms)
         assert DecisionEffective not in kinds(ruling)
         case, now_ms = ruling.case, now_ms + GRACE_MS
+
+
+def test_only_a_person_calls_off_a_story_that_is_due() -> None:
+    asked = request("story_teller", context='{"stakes":"low"}', legal_actions=["gossip", "leave"])
+    quiet = proposal("story_teller", "leave", '{"action":"leave","content":"Nothing new is told today."}')
+    ruling = ruled(case_of(asked, quiet), EVERY_AGENT, NOW_MS)
+    assert ruling.facts[0].reason.startswith("unfit: a story is due")
+    assert effect_of(ruling).action == "leave"

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
+import orjson
 import pytest
 
+from inference import AGENTS
+from inference.attempt import Question, worst_usd_micros
 from inference.chain import Chain
 from inference.engines import Anthropic, EngineRefused, LlamaCpp, OpenAI, choose_engine, choosing, llamacpp, models_of
+from inference.engines.engine import ALLOWED_MS
 from inference.engines.providers import PROVIDERS, key_setting
+from inference.engines.vllm import Vllm
 from inference.ensemble import Ensemble
 from inference.prices import HOSTED, UnknownPrice, cost_usd_micros, tell_prices
+from inference.prompts import Prompt
+from inference.purse import UNLIMITED
+from inference.requests import requests_for
 from inference.seats import DEFAULT_SEATS, choose_seats
+from inference.worker import Worker
+from schemas import TIERS, ScheduleDue
 from streams.chaos.faults import Plan
 from streams.chaos.provider import Provider as Chaos
 from streams.chaos.provider import started
 from streams.config import Settings
 from streams.engines import engines_of, ensemble_of
-from tests.inference.asking import now_ms
+from streams.inferring import make_worker
+from tests.inference.asking import NOW_MS, happened, now_ms
 from tests.inference.providing import CHOSEN, asking
 
 KEY = "sk-a-key-that-nobody-may-see"
@@ -108,19 +121,64 @@ def test_without_vllm_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
         choose_engine("vllm")
 
 
+def worker_of_the_settings() -> Worker:
+    """The worker that a process of the infer role makes of its settings; the models are not loaded before it starts."""
+    shell: Any = SimpleNamespace(settings=Settings(), clock=SimpleNamespace(now_ms=now_ms))
+    return make_worker(shell, TIERS, UNLIMITED)
+
+
 def test_vllm_runs_the_weights_of_the_tier_or_those_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing is loaded before it is started, so the engine can be made where vLLM is not installed.
     monkeypatch.setattr(choosing, "find_spec", lambda name: True)
     monkeypatch.setenv("NORN_GOLD", "vllm")
-    monkeypatch.setenv("NORN_SILVER", "vllm")
+    monkeypatch.setenv("NORN_SILVER", " vllm ")
     monkeypatch.setenv("NORN_BRONZE", "vllm:Qwen/Qwen2.5-7B-Instruct")
-    engines = engines_of(Settings(), now_ms=now_ms)
-    models = {tier: engine.model for tier, engine in engines.items() if engine is not None}
-    assert models == {
-        "gold": "Qwen2.5-3B-Instruct-AWQ",
-        "silver": "Qwen2.5-7B-Instruct",
-        "bronze": "Qwen2.5-7B-Instruct",
+    engines = worker_of_the_settings()._engines
+    weights = {tier: (engine.model, engine._weights) for tier, engine in engines.items() if isinstance(engine, Vllm)}
+    assert weights == {
+        "gold": ("Qwen2.5-3B-Instruct-AWQ", "Qwen/Qwen2.5-3B-Instruct-AWQ"),
+        "silver": ("Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        "bronze": ("Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
     }
+
+
+def test_vllm_in_a_chain_runs_the_weights_of_the_tier_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "find_spec", lambda name: True)
+    monkeypatch.setenv("NORN_SILVER", "vllm, llamacpp")
+    chain = worker_of_the_settings()._engines["silver"]
+    assert isinstance(chain, Chain)
+    first = chain._engines[0]._engine
+    assert isinstance(first, Vllm)
+    assert (first._weights, chain.models) == (
+        "Qwen/Qwen2.5-7B-Instruct",
+        ("Qwen2.5-7B-Instruct", llamacpp.MODEL),
+    )
+
+
+ENSEMBLES = [
+    ("openai", "anthropic"), ("openai", "gemini"), ("anthropic", "gemini"), ("openai", "anthropic", "gemini"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("providers", ENSEMBLES, ids=" ".join)
+async def test_the_ensemble_of_the_spec_starts_and_the_story_tellers_money_reaches_for_all_of_it(
+    providers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in providers:
+        monkeypatch.setenv(f"NORN_{name.upper()}_KEY", KEY)
+    votes = ensemble_of(Settings(), now_ms=now_ms)
+    assert votes is not None
+    await votes.start()
+    await votes.close()
+    assert len(votes._seats) == len(providers)
+    teller = AGENTS["story_teller"]
+    [event] = [
+        happened(ScheduleDue(schedule="story", due_ms=NOW_MS, day=3, context='{"day":3,"players":5,"deaths":2}'))
+    ]
+    [request] = [one for one in requests_for(event, AGENTS) if one.agent == teller.name]
+    prompt = Question(teller, orjson.loads(request.context), request).prompt()
+    assert isinstance(prompt, Prompt)
+    worst = [worst_usd_micros(seat.engine, prompt, ALLOWED_MS) for seat in votes._seats]
+    assert sum(worst) <= request.cost_cap_usd_micros
 
 
 def test_seats_have_the_weights_that_the_line_gives_them() -> None:

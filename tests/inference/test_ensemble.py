@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from inference.engines import EngineBusy, EngineRefused, LlamaCpp, Scripted, choose_engine
+from inference.attempt import worst_usd_micros
+from inference.breaker import RateBreaker
+from inference.chain import Chain
+from inference.engines import Completion, EngineBusy, EngineRefused, LlamaCpp, Scripted, choose_engine
 from inference.ensemble import CHOSEN, Ensemble, Seat
+from inference.guarded import Guarded
 from inference.prices import UnknownPrice
 from inference.purse import Reservation, Unlimited
 from inference.seats import choose_seats
 from inference.validation import Refused
-from schemas import ConsensusReached, VoteCast
+from schemas import AnswerFoundUnsafe, ConsensusReached, ModelsInsufficient, VoteCast
 from tests.inference.asking import guard, now_ms
 from tests.inference.voting import GREET, IGNORE, answer, asking, ensemble, last, outcomes
 
@@ -49,7 +53,8 @@ async def test_a_model_that_keeps_failing_is_left_alone() -> None:
 
 async def test_with_too_few_left_to_ask_nobody_is_asked() -> None:
     dear = [Scripted([GREET], model="grok-beta") for _ in range(3)]
-    verdict = await ensemble(*dear).decide(*asking(cost_cap_usd_micros=700), allowed_ms=5_000)
+    worst = worst_usd_micros(dear[0], asking()[1], 5_000)
+    verdict = await ensemble(*dear).decide(*asking(cost_cap_usd_micros=2 * worst - 1), allowed_ms=5_000)
     assert outcomes(verdict) == ["not_needed", "cost_cap", "cost_cap"]
     assert all(engine.asked == [] for engine in dear)
     assert verdict.costs == []
@@ -110,9 +115,11 @@ class Counting(Unlimited):
         self.taken = 0
         self.calls: list[int] = []
 
-    async def take(self, agent: str, tier: str, worst_usd_micros: int, *, within_ms: int) -> Reservation | Refused:
+    async def take(
+        self, agent: str, tier: str, worst_usd_micros: int, *, calls: int = 1, within_ms: int
+    ) -> Reservation | Refused:
         self.taken += 1
-        return await super().take(agent, tier, worst_usd_micros, within_ms=within_ms)
+        return await super().take(agent, tier, worst_usd_micros, calls=calls, within_ms=within_ms)
 
     def settle(self, reservation: Reservation, spent_usd_micros: int, calls: int) -> None:
         self.calls.append(calls)
@@ -168,3 +175,60 @@ async def test_a_real_model_votes_with_itself() -> None:
     names = [fact.model for fact in verdict.facts if isinstance(fact, VoteCast)]
     assert names == [f"{engine.model} #{draw}" for draw in (1, 2, 3)]
     assert len(verdict.costs) >= 2
+
+
+ABUSE = '{"action":"greet","why":"Go and kill yourself, stranger."}'
+UNSAFE = [
+    ("not JSON at all", "malformed"),
+    ('{"action":"open_vault","why":"I was told to."}', "illegal_action"),
+    ('{"action":"greet","why":"<|im_start|>system"}', "reserved_token"),
+    (ABUSE, "content"),
+    ('{"action":"greet","why":"Write to bob@example.org."}', "personal_data"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), UNSAFE)
+async def test_what_a_seat_wrote_that_is_unsafe_is_no_vote_and_is_recorded(text: str, reason: str) -> None:
+    verdict = await ensemble(Scripted([text]), Scripted([IGNORE]), Scripted([IGNORE])).decide(
+        *asking(), allowed_ms=5_000
+    )
+    assert outcomes(verdict) == [reason, "valid", "valid"]
+    assert verdict.outcome == answer("ignore", "He is armed.")
+    [found] = [fact for fact in verdict.facts if isinstance(fact, AnswerFoundUnsafe)]
+    assert (found.reason, found.text, found.model) == (reason, text, "seat-0")
+
+
+async def test_where_all_seats_are_unsafe_each_is_recorded_and_there_is_no_consensus() -> None:
+    verdict = await ensemble(*(Scripted([ABUSE]) for _ in range(3))).decide(*asking(), allowed_ms=5_000)
+    assert isinstance(verdict.outcome, Refused)
+    assert isinstance(last(verdict.facts), ModelsInsufficient)
+    assert [fact.text for fact in verdict.facts if isinstance(fact, AnswerFoundUnsafe)] == [ABUSE] * 3
+
+
+async def test_what_is_late_broken_off_or_unfit_is_no_vote_and_not_unsafe() -> None:
+    broken = Completion(GREET, 10, 40, 1, "length")
+    verdict = await ensemble(Scripted([broken]), Scripted([EngineBusy("ill")]), Scripted([IGNORE])).decide(
+        *asking(), allowed_ms=5_000
+    )
+    assert outcomes(verdict) == ["length", "engine_busy", "valid"]
+    assert not any(isinstance(fact, AnswerFoundUnsafe) for fact in verdict.facts)
+
+
+@pytest.mark.parametrize("allowed_ms", [0, -50])
+async def test_when_time_is_up_no_seat_is_asked(allowed_ms: int) -> None:
+    engines = [Scripted([GREET]) for _ in range(3)]
+    verdict = await ensemble(*engines).decide(*asking(), allowed_ms=allowed_ms)
+    assert outcomes(verdict) == ["timeout"] * 3
+    assert [engine.asked for engine in engines] == [[], [], []]
+    assert verdict.costs == []
+
+
+async def test_a_seat_that_falls_back_leaves_the_other_seats_their_money() -> None:
+    lost = [Guarded(Scripted([EngineBusy("lost")], model="deepseek-chat"), [RateBreaker()], now_ms=now_ms)] * 2
+    question, prompt = asking()
+    one = worst_usd_micros(lost[0], prompt, 5_000)
+    question.request.cost_cap_usd_micros = one + 2 * worst_usd_micros(Scripted([]), prompt, 5_000)
+    votes = ensemble(Chain(lost, now_ms=now_ms), Scripted([GREET]), Scripted([GREET]))
+    verdict = await votes.decide(question, prompt, allowed_ms=5_000)
+    assert outcomes(verdict)[1:] == ["valid", "valid"]
+    assert sum(cost.cost_usd_micros for cost in verdict.costs) <= question.request.cost_cap_usd_micros

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from inference.agent import CHOSEN
 from inference.attempt import Question
-from inference.governance import ABOUT_BYTES_MAX, about, gated, judge, stake
+from inference.governance import ABOUT_BYTES_MAX, about, gated, judge, stake, stake_of
+from inference.prompts import canonical
 from schemas import DecisionEffective, DecisionProposed, DecisionRejected
 from tests.inference.asking import ALL, LINE, request
 
@@ -54,6 +56,34 @@ def test_a_person_agrees_to_what_is_at_stake_and_to_what_asks_for_it() -> None:
     asking = proposal()
     asking.requires_approval = True
     assert gated(question(), asking)
+
+
+def test_what_is_at_stake_in_an_action_is_what_the_agent_says_of_that_action() -> None:
+    picky = replace(ALL["guard"], impact=lambda context: "low" if context[CHOSEN] == "ignore" else "high")
+    asked = replace(question(impact="critical"), agent=picky, context={CHOSEN: "ignore"})
+    assert (stake_of(asked, "ignore"), stake_of(asked, "greet"), stake_of(asked, "")) == ("low", "high", "high")
+    assert stake(asked) == "critical"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Astrid fell to a jackal on the 3rd level of the Dungeons of Doom; ask bob@example.org.", "personal_data"),
+        ("Astrid fell to a jackal on the 3rd level of the Dungeons of Doom, k1ll y0urself.", "content"),
+        ("Somebody fell to something, somewhere, far from home and unremembered by the others.", "unfit"),
+    ],
+)
+def test_a_proposal_of_anybody_fits_its_request_and_is_safe_as_our_own_are(line: str, reason: str) -> None:
+    refused = judge(proposal(content=canonical({"line": line})), ALL, request())
+    assert isinstance(refused, DecisionRejected)
+    assert refused.reason.startswith(reason)
+
+
+def test_a_proposal_whose_agent_cannot_read_the_context_is_rejected() -> None:
+    puzzled = replace(ALL["chronicler"], check=lambda context, answer: str(context["nothing"]))
+    refused = judge(proposal(), {"chronicler": puzzled}, request())
+    assert isinstance(refused, DecisionRejected)
+    assert refused.reason.startswith("unfit: the agent cannot read the context")
 
 
 def test_a_game_is_told_the_fields_that_the_agent_names_as_far_as_they_fit() -> None:

@@ -112,7 +112,7 @@ async def test_a_server_that_refuses_everything_is_not_asked_for_ever() -> None:
 async def test_who_does_not_say_what_was_used_may_have_used_it_all(usage: Any) -> None:
     async with replying({**GOOD, "usage": usage}) as (url, _), asked(url) as engine:
         done = await engine.complete(asking())
-    assert (done.prompt_tokens, done.completion_tokens) == (asking().size_bytes(), 40)
+    assert (done.prompt_tokens, done.completion_tokens) == (asking().tokens_max(), 40)
 
 
 @pytest.mark.parametrize(

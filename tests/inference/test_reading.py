@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.reading import asked, due, foe, nearest, number, pairs, text
+from inference.reading import asked, due, foe, last_action, nearest, number, pairs, text
 from tests.inference.asking import shown
 from tests.inference.days import of_context
 
@@ -16,6 +16,16 @@ EXAMPLES = (
     ({"gold": "scarce", "players": "many"}, {"action": "c"}),
     ({"gold": "steady", "players": "many"}, {"action": "d"}),
 )
+
+
+def test_an_agents_last_action_is_known_however_many_others_came_after_it() -> None:
+    told = {"decided": {"economy": {"raise_prices": 1}, "quest": {"hunt": 90}}, "recent": [["quest", "hunt"]] * 8}
+    assert last_action(told, "economy", ("raise_prices", "lower_prices")) == "raise_prices"
+    assert (
+        last_action({**told, "recent": [["economy", "lower_prices"]]}, "economy", ("lower_prices",)) == "lower_prices"
+    )
+    assert last_action(told, "economy", ("lower_prices",)) == "none"
+    assert last_action({"decided": {"economy": "rubbish"}}, "economy", ("lower_prices",)) == "none"
 
 
 def test_a_prompt_shows_the_examples_that_are_nearest_and_the_nearest_last() -> None:

@@ -22,7 +22,7 @@ def test_a_death_asks_the_chronicler_for_a_line_within_ten_seconds() -> None:
             context='{"depth":3,"hero":"Astrid","killer":"a jackal","zone":"Dungeons of Doom 3"}',
             legal_actions=["chronicle"],
             deadline_ms=NOW_MS + 10_000,
-            cost_cap_usd_micros=1_000,
+            cost_cap_usd_micros=5_000,
             impact="low",
         )
     ]

@@ -55,7 +55,7 @@ class Slow(Vllm):
         self.processes.append(Process())
         self._engine = self.processes[-1]
 
-    def _tokens(self, prompt: Prompt, ending: str) -> list[int]:
+    def _tokens(self, prompt: Prompt) -> list[int]:
         return [1]
 
 

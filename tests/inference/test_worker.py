@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.agent import Context
 from inference.engines import Completion, Engine, EngineBusy, EngineRefused, Scripted
 from inference.engines.scripted import Reply
 from inference.governance import judge
@@ -126,10 +128,14 @@ async def test_without_an_engine_the_rules_answer_and_say_so_at_no_cost() -> Non
     assert (proposed.route, proposed.engine, proposed.model, proposed.content) == ("rule", "rule", "", BARE)
 
 
-async def test_an_engine_that_is_too_slow_is_aborted_and_the_rules_answer_before_the_deadline() -> None:
+async def test_an_engine_that_is_too_slow_is_aborted_and_the_rules_answer_before_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The engine's part of the time is a moment, so that a busy machine has all the rest to answer in.
+    monkeypatch.setattr("inference.worker.ENGINE_SHARE", 0.02)
     engine, machine = Scripted([LINE], wait=asyncio.Event()), _machine_ms
     event = asked(death(at_ms=machine()))
-    event.decision_requested.deadline_ms = machine() + 400
+    event.decision_requested.deadline_ms = machine() + 20_000
     proposed, cost = await worker(engine, machine).answer(event)
     assert machine() < event.decision_requested.deadline_ms
     assert engine.aborted == 1
@@ -137,7 +143,7 @@ async def test_an_engine_that_is_too_slow_is_aborted_and_the_rules_answer_before
     assert proposed.content == BARE
     assert proposed.fallback_reason.startswith("timeout: no answer from scripted within")
     assert isinstance(cost, CostSampled)
-    assert 0 < cost.duration_ms <= 400
+    assert 0 < cost.duration_ms <= 20_000
 
 
 async def test_who_waits_for_a_slot_until_time_is_up_is_answered_without_the_engine_and_without_cost() -> None:
@@ -159,6 +165,46 @@ async def test_a_request_past_its_deadline_gets_its_default_and_never_reaches_th
     assert isinstance(proposed, DecisionProposed)
     assert (proposed.content, proposed.route, proposed.fallback_reason) == (DEFAULT, "rule", "expired")
     assert engine.asked == []
+
+
+@pytest.mark.parametrize("late_ms", [9_999, 10_000, 10_050])
+async def test_a_request_that_expires_while_it_is_routed_never_reaches_the_engine(late_ms: int) -> None:
+    passed_ms = 0
+
+    def slowly(context: Context) -> float:
+        nonlocal passed_ms
+        passed_ms = late_ms
+        return 0.5
+
+    engine, purse = Scripted([LINE]), Purses()
+    agents = {"chronicler": replace(ALL["chronicler"], complexity=slowly)}
+    event = asked(death())
+    assert event.decision_requested.deadline_ms == NOW_MS + 10_000
+    [proposed] = await worker(engine, lambda: NOW_MS + passed_ms, agents=agents, purse=purse).answer(event)
+    assert isinstance(proposed, DecisionProposed)
+    assert (proposed.route, proposed.content) == ("rule", BARE)
+    assert proposed.fallback_reason.startswith("timeout: its time was up before a model could be asked")
+    assert (engine.asked, purse.settled) == ([], {})
+
+
+async def test_who_gets_a_free_slot_when_time_is_up_never_reaches_the_engine() -> None:
+    passed_ms = 0
+
+    class Late(Purses):
+        """A purse that takes all the time there is, and lets nobody else run meanwhile."""
+
+        async def take(
+            self, agent: str, tier: str, worst_usd_micros: int, *, calls: int = 1, within_ms: int
+        ) -> Reservation | Refused:
+            nonlocal passed_ms
+            passed_ms = 9_050
+            return await super().take(agent, tier, worst_usd_micros, calls=calls, within_ms=within_ms)
+
+    engine, purse = Scripted([LINE]), Late()
+    [proposed] = await worker(engine, lambda: NOW_MS + passed_ms, purse=purse).answer(asked(death()))
+    assert isinstance(proposed, DecisionProposed)
+    assert proposed.fallback_reason.startswith("timeout")
+    assert (engine.asked, purse.settled) == ([], {"1": 0})
 
 
 async def test_what_might_cost_more_than_its_cap_never_reaches_the_engine() -> None:
@@ -334,9 +380,11 @@ class Purses:
         self.settled: dict[str, int] = {}
         self._number = 0
 
-    async def take(self, agent: str, tier: str, worst_usd_micros: int, *, within_ms: int) -> Reservation | Refused:
+    async def take(
+        self, agent: str, tier: str, worst_usd_micros: int, *, calls: int = 1, within_ms: int
+    ) -> Reservation | Refused:
         self._number += 1
-        return Reservation(str(self._number), worst_usd_micros)
+        return Reservation(str(self._number), worst_usd_micros, calls)
 
     def settle(self, reservation: Reservation, spent_usd_micros: int, calls: int) -> None:
         assert reservation.ask_id not in self.settled

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from inference.agent import Agent, Answer, Context
 from inference.attempt import Question
 from inference.batching import Batches
+from inference.complexity import FULL_MIN
 from inference.engines import Completion, Scripted
 from inference.ensemble import Ensemble, Seat
 from inference.validation import Refused
@@ -108,13 +109,30 @@ async def test_requests_that_are_alike_share_one_call_which_one_of_them_pays() -
     assert {one.prompt_hash for one in found} == {engine.asked[0].digest()}
     [cost] = [fact for facts in done for fact in facts if isinstance(fact, CostSampled)]
     assert cost.calls == 1
+    assert [orjson.loads(one.why)["together"] for one in found] == [4] * 4
     assert inference.counters.saved_calls == 2
+    assert inference.counters.batch_sizes == {4: 1}
+
+
+async def test_who_waited_for_others_in_vain_is_answered_in_full_and_the_log_says_so() -> None:
+    inference = worker(Scripted([OPEN, OPEN]), agents=AGENTS, batches=Batches(now_ms=now_ms, wait_ms=0))
+    facts = await inference.answer(asked(1))
+    found = proposal(facts)
+    assert (found.route, found.action, found.batch_size) == ("full", "open", 1)
+    assert orjson.loads(found.why) == {"complexity": 0.5, "full_min": FULL_MIN, "together": 1}
+    assert names(facts) == ["decision_proposed", "cost_sampled"]
+    hard = proposal(await inference.answer(asked(2, hard=0.9, crowd="many")))
+    assert orjson.loads(hard.why) == {"complexity": 0.9, "full_min": FULL_MIN}
+    assert inference.counters.routes == {"full": 2}
+    assert (inference.counters.saved_calls, inference.counters.batch_sizes) == (0, {1: 1})
+    assert proposal(await inference.answer(asked(3))).route == "cache"
 
 
 async def test_a_batch_that_fails_leaves_none_of_its_members_unanswered() -> None:
     inference = worker(Scripted(["garbage"]), agents=AGENTS, batches=Batches(now_ms=now_ms, size=3))
     done = await answer_all(inference, [asked(number, hour=number) for number in range(3)])
     assert [proposal(facts).fallback_reason.partition(":")[0] for facts in done] == ["malformed"] * 3
+    assert (inference.counters.saved_calls, inference.counters.batch_sizes) == (0, {3: 1})
 
 
 async def test_an_agents_ensemble_votes_and_every_vote_is_told_before_the_proposal() -> None:
@@ -151,7 +169,7 @@ async def test_what_is_at_stake_tells_whether_a_person_must_agree(impact: str, a
 
 
 async def test_an_unsafe_answer_gives_way_to_the_rules_and_is_kept_for_the_reviewers() -> None:
-    def unsafe(question: Question, answer: Answer) -> Refused | None:
+    def unsafe(question: Question, answer: Answer, /, *, written: bool = False) -> Refused | None:
         return Refused("content", "it is rude") if answer.action == "open" else None
 
     inference = worker(Scripted([OPEN, OPEN]), agents=AGENTS, unsafe=unsafe)
@@ -168,7 +186,7 @@ async def test_an_unsafe_answer_gives_way_to_the_rules_and_is_kept_for_the_revie
 
 
 async def test_when_even_the_rules_are_unsafe_the_default_stands_in() -> None:
-    def unsafe(question: Question, answer: Answer) -> Refused | None:
+    def unsafe(question: Question, answer: Answer, /, *, written: bool = False) -> Refused | None:
         return Refused("content", "it is rude")
 
     inference = worker(Scripted([OPEN]), agents=AGENTS, unsafe=unsafe)

@@ -6,24 +6,25 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from inference.court import Case
+from inference.court import APPROVAL_MS, Case
 from projections import PROJECTIONS
 from projections.clickhouse import migrate
 from projections.fold import Fold
 from projections.postgres import Writer
 from projections.postgres import migrate as migrate_postgres
 from projections.records import log_fields
-from schemas import CostSampled, DecisionEffective, DecisionProposed, DecisionRequested, Event, VoteCast
+from schemas import ApprovalGiven, CostSampled, DecisionEffective, DecisionProposed, DecisionRequested, Event, VoteCast
 from streams.admin import create_topics
 from streams.clickhouse import Events, connect
 from streams.database import Database, Waiting
-from streams.decisions import UnknownDecision, life, recent
+from streams.decisions import TooLate, UnknownDecision, approve, clock, life, recent
 from streams.embedded import Servers
 from streams.judgements import Judgements
 from tests.log import Life
@@ -41,6 +42,13 @@ FACTS = [
 def happened() -> list[Event]:
     written = Life(partitions=1)
     return [written.event(fact, "hero", (1_000 + n) << 16)[1] for n, fact in enumerate(FACTS)]
+
+
+def waits(decision_id: str, put_ms: int) -> Case:
+    """What was proposed at that time, and waits for a person."""
+    written = Life(partitions=1)
+    request, proposal = (written.event(fact, "hero", put_ms << 16)[1] for fact in (FACTS[0], FACTS[2]))
+    return Case(decision_id, "hero", "awaiting_approval", request, proposal, due_ms=put_ms + APPROVAL_MS)
 
 
 def norn(servers: Servers, home: Path, *arguments: str) -> str:
@@ -65,11 +73,12 @@ async def test_decisions_and_those_that_wait_for_a_person_are_listed(
     here = replace(servers, postgres=postgres)
     connection = await asyncpg.connect(postgres)
     await migrate_postgres(connection)
-    writer, waiting = Writer(PROJECTIONS), Case("d3", "hero", "awaiting_approval", *happened()[:3:2], due_ms=10**15)
+    writer, put_ms = Writer(PROJECTIONS), time.time_ns() // 1_000_000
+    waiting, lapsed = waits("d3", put_ms), waits("d4", put_ms - APPROVAL_MS)
     await writer.prepare(connection)
     async with connection.transaction():
         await writer.merge(connection, Fold(PROJECTIONS).events(happened()))
-        await Judgements(Database(postgres, Waiting())).store(connection, [waiting])
+        await Judgements(Database(postgres, Waiting())).store(connection, [waiting, lapsed], now_ms=0)
     await connection.close()
     [second, first] = await recent(here, 10)
     assert (first.decision_id, first.agent, first.action, first.route, first.state) == (
@@ -77,11 +86,16 @@ async def test_decisions_and_those_that_wait_for_a_person_are_listed(
     )  # fmt: skip
     assert second.decision_id == "d2"
     found = json.loads(norn(here, tmp_path, "decisions", "--json"))
-    assert [one["decision_id"] for one in found["awaiting_approval"]] == ["d3"]
+    listed = {one["decision_id"]: one["until_ms"] for one in found["awaiting_approval"]}
+    assert listed == {"d3": put_ms + APPROVAL_MS, "d4": put_ms}
     assert [one["decision_id"] for one in found["recent"]] == ["d2", "d1"]
     shown = norn(here, tmp_path, "decisions")
     assert "waits for a yes" in shown
     assert "norn approve ID --by NAME" in shown
+    assert clock(put_ms + APPROVAL_MS) in shown
+    assert "24.0 h" in shown
+    with pytest.raises(TooLate):
+        await approve(here, ApprovalGiven(decision_id="d4", approver="Ada", approved=True))
     said = json.loads(norn(here, tmp_path, "approve", "d3", "--refuse", "--by", "Ada", "--json"))
     assert (said["decision_id"], said["approved"], said["by"]) == ("d3", False, "Ada")
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from google.protobuf.message import Message
 
-from schemas import DecisionEffective, DecisionProposed, DecisionRejected, DecisionRequested, Event, event_id, fact_name
+from schemas import (
+    ApprovalRequested,
+    DecisionEffective,
+    DecisionProposed,
+    DecisionRejected,
+    DecisionRequested,
+    Event,
+    event_id,
+    fact_name,
+)
 from schemas.stamps import pack
 from streams.chaos.questions import questions
 from streams.chaos.reckoning import GRACE_MS, Reckoning, reckon
@@ -26,8 +36,10 @@ def effect(name: str = "d1", action: str = "greet") -> DecisionEffective:
     return DecisionEffective(decision_id=name, agent="guard", action=action, route="full")
 
 
-def run(*events: Event, published: tuple[str, ...] = ("d1",), known: tuple[str, ...] = ("d1",)) -> Reckoning:
-    return reckon(events, published, known)
+def run(
+    *events: Event, published: tuple[str, ...] = ("d1",), known: tuple[str, ...] = ("d1",), at_ms: int = 0
+) -> Reckoning:
+    return reckon(events, published, known, NOW_MS + at_ms)
 
 
 def test_a_request_with_one_effect_holds_however_often_the_log_repeats_it() -> None:
@@ -56,6 +68,25 @@ def test_nobody_needs_to_answer_for_an_unknown_agent() -> None:
     assert (found.rejected_for_good, found.holds) == (1, True)
     refused = DecisionRejected(decision_id="d1", reason="illegal_action: 'burn'")
     assert run(event(asked(), 1), event(refused, 2)).unanswered == 1
+
+
+def test_what_waits_for_a_person_is_answered_while_there_is_time_and_unanswered_after_it() -> None:
+    put = ApprovalRequested(decision_id="d1", deadline_ms=NOW_MS + 86_400_000)
+    waiting = [event(asked(), 1), event(put, 2, 40)]
+    found = run(*waiting, at_ms=86_400_000 + GRACE_MS)
+    assert (found.holds, found.waiting, found.reviewed, found.p50_ms) == (True, 1, 1, 40)
+    late = run(*waiting, at_ms=86_400_001 + GRACE_MS)
+    assert (late.unanswered, late.waiting, late.holds) == (1, 0, False)
+    assert run(event(asked(), 1), event(put, 2, 1_001 + GRACE_MS)).late == 1
+
+
+@pytest.mark.parametrize("reason", ["refused: by Ada", "not_approved: nobody agreed in time"])
+def test_a_persons_no_is_an_answer_and_a_strangers_word_of_one_is_not(reason: str) -> None:
+    put = ApprovalRequested(decision_id="d1", deadline_ms=NOW_MS + 86_400_000)
+    no = DecisionRejected(decision_id="d1", agent="guard", reason=reason)
+    found = run(event(asked(), 1), event(put, 2), event(no, 3, 80_000_000), at_ms=10**9)
+    assert (found.holds, found.waiting, found.late, found.reviewed) == (True, 0, 0, 1)
+    assert run(event(asked(), 1), event(no, 2), at_ms=10**9).unanswered == 1
 
 
 def test_an_answer_given_again_is_counted_and_one_of_the_rules_is_not() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from faust.types import TP
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, generate_latest
 
+from inference.batching import SIZE
+from inference.counters import Counters
 from inference.engines import Scripted
 from inference.worker import IN_FLIGHT_MIN
 from schemas import DecisionProposed, DecisionRequested, Event
@@ -197,5 +200,21 @@ async def test_what_was_decided_can_be_read_as_metrics() -> None:
         'norn_in_flight{tier="gold"} 0.0',
         "norn_queue_wait_seconds_count 2.0",
         'norn_decision_seconds_bucket{le="+Inf"} 2.0',
+        "norn_batch_size_count 0.0",
+    ):
+        assert line in told
+
+
+def test_how_many_requests_calls_answered_can_be_read_as_metrics() -> None:
+    registry, counters = CollectorRegistry(auto_describe=True), Counters(batch_sizes=Counter({1: 3, 4: 2, SIZE + 1: 1}))
+    registry.register(DecisionMetrics(counters, dict))
+    told = generate_latest(registry).decode()
+    for line in (
+        'norn_batch_size_bucket{le="1.0"} 3.0',
+        'norn_batch_size_bucket{le="3.0"} 3.0',
+        'norn_batch_size_bucket{le="4.0"} 5.0',
+        f'norn_batch_size_bucket{{le="{SIZE}.0"}} 5.0',
+        'norn_batch_size_bucket{le="+Inf"} 6.0',
+        f"norn_batch_size_sum {3 + 8 + SIZE + 1}.0",
     ):
         assert line in told

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference import AGENTS
 from schemas import (
     ClockTicked,
     DecisionEffective,
@@ -158,6 +159,43 @@ def test_a_window_holds_what_happened_since_the_schedule_was_last_due() -> None:
     assert set(tomorrow) == {
         "day", "hour", "players", "deaths", "deepest", "gold", "said", "places", "killers", "decided", "recent",
     }  # fmt: skip
+
+
+def test_the_problems_schedule_is_told_how_many_came_to_the_last_one() -> None:
+    def problem(decision_id: str, zone: str, goal: int = 3) -> Event:
+        about = orjson.dumps({"zone": zone, "goal": goal}).decode()
+        return event(DecisionEffective(decision_id=decision_id, agent="problem", action="raid", about=about))
+
+    def came(zone: str, *heroes: str) -> list[Event]:
+        return [event(PlaceEntered(zone=zone, depth=2), hero) for hero in heroes]
+
+    def day(number: int) -> Event:
+        return tick(MIDNIGHT_MS + number * DAY_MS)
+
+    events = [
+        day(0), *came("Mines 3", "early"), problem("one", "Mines 3"), *came("Mines 3", "astrid", "astrid", "bjorn"),
+        problem("one", "Mines 3"), *came("Sokoban 1", "carl"), tick(MIDNIGHT_MS + HOUR_MS), *came("Mines 3", "dagny"),
+        day(1), *came("Mines 3", "astrid"), problem("two", "Sokoban 1", goal=0), *came("Mines 3", "carl"),
+        day(2), day(3),
+    ]  # fmt: skip
+    found = [context(due) for due in told(events) if due.schedule == "problem"]
+    assert [(day.get("goal"), day.get("came")) for day in found] == [(None, None), (3, 3), (1, 0), (None, None)]
+    others = [context(due) for due in told(events) if due.schedule != "problem"]
+    assert not any("came" in other for other in others)
+
+
+def test_what_came_of_a_problem_is_read_by_the_agent_that_makes_them() -> None:
+    about = orjson.dumps({"zone": "Mines 3", "goal": 2}).decode()
+    events = [
+        tick(MIDNIGHT_MS),
+        event(DecisionEffective(decision_id="d", agent="problem", action="raid", about=about)),
+        event(PlaceEntered(zone="Mines 3", depth=3), "astrid"),
+        tick(MIDNIGHT_MS + DAY_MS),
+    ]
+    [_, due] = [due for due in told(events) if due.schedule == "problem"]
+    [asked] = AGENTS["problem"].contexts(event(due, "world"))
+    assert asked["completion_percent"] == 50
+    assert "raid" not in AGENTS["problem"].legal_actions(asked)
 
 
 def test_a_state_keeps_no_more_windows_than_schedules_tell_apart() -> None:

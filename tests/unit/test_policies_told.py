@@ -15,7 +15,7 @@ from streams.policy import topics_of
 from streams.seen import SEEN_MAX
 from tests.policies import DAY_MS, MIDNIGHT_MS, event, run, tick
 
-CHANGING = next(agent.name for agent in AGENTS.values() if agent.changes_world)
+CHANGING = next(agent.name for agent in AGENTS.values() if "raid" in agent.changes_world)
 UNCHANGING = next(agent.name for agent in AGENTS.values() if not agent.changes_world)
 
 
@@ -87,6 +87,17 @@ def test_versions_go_up_with_each_change_and_each_day_and_never_down() -> None:
     )
     assert [fact.version for fact in found] == [1, 2, 3]
     assert [fact.reason for fact in found] == [f"{CHANGING}: raid", "a new day", f"{CHANGING}: raid"]
+
+
+def test_the_world_changes_when_it_eases_or_stirs_and_not_when_it_is_kept() -> None:
+    found = versions(*(decision("world", action, action) for action in AGENTS["world"].legal_actions({})))
+    assert [fact.reason for fact in found] == ["world: ease", "world: stir"]
+
+
+def test_whatever_is_said_to_change_the_world_is_an_action_of_the_agents() -> None:
+    changing = {name: set(agent.changes_world) for name, agent in AGENTS.items() if agent.changes_world}
+    assert set(changing) == {"problem", "storyline", "world"}
+    assert all(actions <= set(AGENTS[name].legal_actions({})) for name, actions in changing.items())
 
 
 def test_what_has_been_seen_is_kept_in_bounded_room() -> None:

@@ -53,8 +53,8 @@ class Writer:
             getattr(event, fact_name(verdict)).CopyFrom(verdict)
             self.purse._hear(event.SerializeToString())
 
-    async def take(self, worst_usd_micros: int = 100, agent: str = "karma") -> Reservation | Refused:
-        taking = asyncio.create_task(self.purse.take(agent, "gold", worst_usd_micros, within_ms=5_000))
+    async def take(self, worst_usd_micros: int = 100, agent: str = "karma", calls: int = 1) -> Reservation | Refused:
+        taking = asyncio.create_task(self.purse.take(agent, "gold", worst_usd_micros, calls=calls, within_ms=5_000))
         while not taking.done():
             await asyncio.sleep(0)
             self.answer()
@@ -87,6 +87,32 @@ async def test_near_a_cap_where_eight_calls_do_not_fit_one_still_may() -> None:
     assert [isinstance(one, Reservation) for one in taken] == [True, True, True, False]
     assert isinstance(taken[3], Refused)
     assert (taken[3].reason, taken[3].detail) == ("budget", "total per hour: 4 calls of 3")
+
+
+async def test_what_may_take_several_calls_reserves_them_and_gives_back_those_it_did_not_make() -> None:
+    writer = Writer()
+    for _ in range(CALLS_PER_ASK - 3):
+        reservation = await writer.take(400, calls=4)
+        assert isinstance(reservation, Reservation)
+        assert (reservation.calls, reservation.usd_micros) == (4, 400)
+        writer.purse.settle(reservation, 30, 1)
+    assert {(one.calls, one.usd_micros) for one in writer.asked} == {(CALLS_PER_ASK, 800)}
+    used = writer.budget.used(Cap("total", "hour"), "karma", "gold", NOW_MS)
+    assert used.calls == len(writer.asked) * CALLS_PER_ASK
+
+
+async def test_an_attempt_that_may_take_more_calls_than_an_ask_is_asked_for_by_itself() -> None:
+    writer = Writer(Cap("total", "hour", calls=12))
+    first, second = await writer.take(700, calls=12), await writer.take(700, calls=12)
+    assert isinstance(first, Reservation)
+    assert isinstance(second, Refused)
+    assert second.detail == "total per hour: 24 calls of 12"
+
+
+async def test_near_a_cap_where_several_attempts_do_not_fit_one_still_may() -> None:
+    writer = Writer(Cap("total", "hour", calls=4))
+    assert isinstance(await writer.take(400, calls=4), Reservation)
+    assert [one.calls for one in writer.asked] == [CALLS_PER_ASK, 4]
 
 
 async def test_a_refused_agent_does_not_ask_again_at_once_and_another_agent_may() -> None:

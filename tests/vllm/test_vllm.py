@@ -14,6 +14,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from inference import AGENTS
 from inference.engines.engine import EngineBusy, EngineRefused
 from inference.engines.gguf import hugging_face_folder
 from inference.engines.vllm import Options, Vllm
@@ -59,6 +60,17 @@ async def test_a_choice_takes_one_forward_pass_and_says_how_sure_it_is(engine: V
     assert (done.completion_tokens, done.finish_reason) == (1, "stop")
     assert done.confidence is not None
     assert 1 / 3 <= done.confidence <= 1
+
+
+async def test_what_is_chosen_in_one_pass_is_what_would_be_written(engine: Vllm) -> None:
+    agent = AGENTS["decision"]
+    for zone, depth in (("Gnomish Mines 3", 3), ("Dungeons of Doom 6", 6), ("Dungeons of Doom 12", 12)):
+        context = {"zone": zone, "depth": depth}
+        schema, turns = agent.schema(agent.legal_actions(context)), agent.prompt(agent.shown(context))
+        prompt = Prompt(turns, schema, agent.max_tokens, seed=1, temperature=0.0)
+        chosen, written = await engine.complete(prompt), await engine._write(prompt)
+        assert (chosen.completion_tokens, written.completion_tokens > 1) == (1, True)
+        assert chosen.text == written.text
 
 
 async def test_what_is_written_follows_the_schema_and_a_repeat_is_the_same(engine: Vllm) -> None:

@@ -1,0 +1,102 @@
+"""Bill: the calls of models that one attempt at an answer makes, and what each has cost or may have cost.
+
+A busy server is asked again, and a chain asks its next engine: so that one answer may take several calls. Each is noted
+before it is made, because whoever makes it may be cancelled at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from inference.budget import Amount
+from inference.prices import by_token, cost_usd_micros
+from schemas import TemporaryError
+
+if TYPE_CHECKING:
+    from inference.engines.engine import Completion
+    from inference.prompts import Prompt
+
+
+class TooDear(TemporaryError):
+    """What was reserved does not cover another call, which is no failure of the engine's."""
+
+    reason = "cost_cap"
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a model.
+
+    While nobody knows what became of it, its tokens are the most that it may have used: a provider charges for what its
+    model has read and written, also when nobody waits for the answer any more, so that one who hangs would else pass
+    every cap. A model of our own is paid for by its time, which is known however the call ends.
+    """
+
+    model: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    duration_ms: int = 0
+    outcome: Literal["unknown", "answered", "rejected", "unmade"] = "unknown"
+
+    def answered(self, done: Completion) -> Completion:
+        """It came to this, which tells what it used."""
+        self.outcome, self.model = "answered", done.model or self.model
+        self.prompt_tokens, self.completion_tokens = done.prompt_tokens, done.completion_tokens
+        self.duration_ms = done.duration_ms
+        return done
+
+    def rejected(self) -> None:
+        """The server answered with an error: providers charge for answers alone. It counts as a call all the same."""
+        self.outcome, self.prompt_tokens, self.completion_tokens = "rejected", 0, 0
+
+    def unmade(self) -> None:
+        """It never left: there was no connection."""
+        self.outcome = "unmade"
+
+    @property
+    def usd_micros(self) -> int:
+        """What it has cost, or may have. Raises UnknownPrice."""
+        if self.outcome == "rejected":
+            return 0
+        return cost_usd_micros(self.model, self.prompt_tokens, self.completion_tokens, self.duration_ms)
+
+
+@dataclass(eq=False)
+class Bill:
+    """Calls in the order in which they were made. `limit` is what was reserved for all of them; None: nobody counts."""
+
+    limit: Amount | None = None
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def total(self) -> Amount:
+        """What the calls so far have come to, or may have."""
+        return Amount(len(self.calls), sum(call.usd_micros for call in self.calls))
+
+    def covers(self, model: str, prompt: Prompt) -> bool:
+        """Whether one more call may be made."""
+        if self.limit is None:
+            return True
+        worst = cost_usd_micros(model, prompt.tokens_max(), prompt.max_tokens, prompt.allowed_ms)
+        return Amount() == (self.total + Amount(1, worst)).beyond(self.limit)
+
+    @contextmanager
+    def call(self, model: str, prompt: Prompt) -> Iterator[Call]:
+        """Note a call for as long as it is made. Raises TooDear instead when it is not covered."""
+        if not self.covers(model, prompt):
+            raise TooDear(f"what was reserved does not cover another call of {model}")
+        call = Call(model, *(prompt.tokens_max(), prompt.max_tokens) if by_token(model) else (0, 0))
+        self.calls.append(call)
+        now_s = asyncio.get_running_loop().time
+        begun_s = now_s()
+        try:
+            yield call
+        finally:
+            if call.outcome == "unmade":
+                self.calls.remove(call)
+            elif call.outcome != "answered":
+                call.duration_ms = round((now_s() - begun_s) * 1000)

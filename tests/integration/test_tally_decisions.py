@@ -1,0 +1,61 @@
+"""Decisions as history tells of them, added up: what took effect, what waits for a person, what a person declined."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from projections.clickhouse import migrate
+from projections.records import log_fields
+from schemas import (
+    ApprovalRequested,
+    CostSampled,
+    DecisionEffective,
+    DecisionProposed,
+    DecisionRejected,
+    DecisionRequested,
+)
+from streams.clickhouse import Events, connect
+from streams.statements import statement
+from streams.world.tally import GRACE_MS, Decision, tally
+from tests.log import Life
+
+BEGAN_MS, UNTIL_MS = 1_000, 86_401_000
+NAMES = frozenset({
+    "decision_requested", "decision_proposed", "decision_effective", "approval_requested", "decision_rejected",
+    "cost_sampled",
+})  # fmt: skip
+
+
+def asked(name: str) -> DecisionRequested:
+    return DecisionRequested(decision_id=name, agent=name, tier="bronze", deadline_ms=BEGAN_MS + 5_000)
+
+
+def put(name: str) -> ApprovalRequested:
+    return ApprovalRequested(decision_id=name, agent=name, deadline_ms=UNTIL_MS)
+
+
+def test_what_took_effect_what_waits_and_what_was_declined_are_told_apart(clickhouse: str) -> None:
+    migrate(connect(clickhouse))
+    facts: list[Message] = [
+        *map(asked, ("weather", "storyline", "story_teller", "karma", "faction")),
+        DecisionProposed(decision_id="weather", agent="weather", route="full"),
+        CostSampled(decision_id="weather", source="ai_inference", calls=1),
+        DecisionEffective(decision_id="weather", agent="weather", route="full"),
+        *map(put, ("storyline", "story_teller")),
+        DecisionRejected(decision_id="story_teller", reason="refused: by Ada; nothing takes effect: none is left"),
+        DecisionRejected(decision_id="karma", reason="malformed: no JSON"),
+    ]
+    written = Life(partitions=1)
+    events = [written.event(fact, "hero", (BEGAN_MS + n) << 16)[1] for n, fact in enumerate(facts)]
+    place = log_fields("ai.decisions.v1", 0)
+    records = [event.SerializeToString() + place(offset) for offset, event in enumerate(events)]
+    Events(clickhouse).insert("ai.decisions.v1", records, "once", NAMES)
+    rows = connect(clickhouse).query(statement("tally_decisions"), parameters={"since": 0}).result_rows
+    found = {one.agent: one for one in (Decision(*row) for row in rows)}
+    assert (found["weather"].effective_ms, found["weather"].calls, found["weather"].put_ms) == (BEGAN_MS + 7, 1, 0)
+    assert (found["storyline"].put_ms, found["storyline"].until_ms) == (BEGAN_MS + 8, UNTIL_MS)
+    assert found["story_teller"].declined_ms == BEGAN_MS + 10
+    assert found["karma"].declined_ms == 0
+    within, after = (tally(list(found.values()), [], now_ms) for now_ms in (UNTIL_MS, UNTIL_MS + GRACE_MS + 1))
+    assert (within.unanswered, within.waiting_by_agent) == (2, {"storyline": 1})
+    assert (after.unanswered, after.waiting_by_agent) == (3, {})
