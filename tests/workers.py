@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 
+from streams.admin import log_sizes
 from streams.app import create_app
 from streams.config import Settings
 from streams.embedded import Servers
@@ -92,6 +93,17 @@ class Workers:
             return (await standing(self.servers.postgres, self.group))["offsets"] >= records
 
         await self.until(there)
+
+
+async def begin_here(servers: Servers, group: str) -> None:
+    """Let a group begin where the log ends now: what other tests have written is not its work, and may be a lot."""
+    ends = [(group, *place, end) for place, (_, end) in log_sizes(servers.kafka).items()]
+    connection = await asyncpg.connect(servers.postgres)
+    try:
+        insert = "insert into positions (group_name, topic, partition, next_offset, epoch) values ($1, $2, $3, $4, 0)"
+        await connection.executemany(insert, ends)
+    finally:
+        await connection.close()
 
 
 async def standing(postgres: str, group: str) -> dict[str, int]:

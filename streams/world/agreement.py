@@ -23,7 +23,7 @@ UNCAPPED_USD_MICROS = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """A decision that an answer to another request decided."""
+    """A decision that an answer to another request decided; `source` is that other one, where the log tells it."""
 
     decision_id: str
     agent: str
@@ -32,6 +32,7 @@ class Reused:
     route: str
     action: str
     content: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ async def agreement(
 
     Compared are the action and every field of the agent's output that is a choice; prose that says the same in other
     words is not a disagreement. Where the engine's answer is not believed, the rules' is the full one, as in a worker.
+    A model that draws is asked with the draw of the answer that was used: with another, it would be found to disagree
+    with itself.
     """
     sampled, agreed, different = 0, 0, []
     for one in sample:
@@ -80,7 +83,8 @@ async def agreement(
 
 def _question(one: Reused, agents: Mapping[str, Agent]) -> Question | None:
     request = DecisionRequested(
-        decision_id=one.decision_id,
+        # The draw follows from the decision's id.
+        decision_id=one.source or one.decision_id,
         agent=one.agent,
         context=one.context,
         legal_actions=one.legal_actions,

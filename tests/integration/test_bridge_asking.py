@@ -22,6 +22,7 @@ from tests.bridges import bridge, execute, logged, prepared
 from tests.deciders import START_WITHIN_S
 from tests.integration.test_bridge import COMPLETE, DISPATCH, PENDING, ask, post
 from tests.waiting import WITHIN_S
+from tests.workers import begin_here
 
 HELLO = {"npc": "smith", "said": "Hello there!"}
 # Longer than the workers take to start, so that it is they who answer and not the deadline.
@@ -38,6 +39,8 @@ async def answerers(
     servers: Servers, there: Servers, fresh_name: Callable[[str], str], tmp_path: Path
 ) -> AsyncIterator[Answerers]:
     started = Answerers(replace(servers, postgres=there.postgres), tmp_path, "", fresh_name("ask"))
+    for role in ("decide", "infer", "fold"):
+        await begin_here(started.servers, f"{started.group}-{role}")
     yield started
     started.close()
 

@@ -31,7 +31,7 @@ from streams.embedded import Servers
 from streams.judgements import DECISIONS_TOPIC
 from streams.sdk import Producer
 from tests.deciders import START_WITHIN_S, Deciders
-from tests.workers import rows
+from tests.workers import begin_here, rows
 
 GREET = '{"action":"greet","why":"It is a fine day."}'
 # A dead worker's partitions are claimed anew once its session has ended.
@@ -47,6 +47,7 @@ async def deciders(
     await connection.close()
     create_topics(servers.kafka)
     started = Deciders(replace(servers, postgres=postgres), tmp_path, "", fresh_name("decide"))
+    await begin_here(started.servers, started.group)
     yield started
     started.close()
 

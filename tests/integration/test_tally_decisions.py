@@ -16,6 +16,7 @@ from schemas import (
 )
 from streams.clickhouse import Events, connect
 from streams.statements import statement
+from streams.world.agreement import Reused
 from streams.world.tally import GRACE_MS, Decision, tally
 from tests.log import Life
 
@@ -59,3 +60,34 @@ def test_what_took_effect_what_waits_and_what_was_declined_are_told_apart(clickh
     within, after = (tally(list(found.values()), [], now_ms) for now_ms in (UNTIL_MS, UNTIL_MS + GRACE_MS + 1))
     assert (within.unanswered, within.waiting_by_agent) == (2, {"storyline": 1})
     assert (after.unanswered, after.waiting_by_agent) == (3, {})
+
+
+def test_of_what_was_reused_the_answers_that_others_paid_for_are_sampled_with_where_they_came_from(
+    clickhouse: str,
+) -> None:
+    migrate(connect(clickhouse))
+    facts: list[Message] = []
+    for name, route, why in (
+        ("paid", "batch", '{"together":2}'),
+        ("shared", "batch", '{"together":2}'),
+        ("again", "cache", '{"decision_id":"paid","kind":"exact"}'),
+        ("ruled", "rule", "{}"),
+    ):
+        facts += [
+            DecisionRequested(decision_id=name, agent="weather", context="{}", legal_actions=["clear"]),
+            DecisionProposed(decision_id=name, agent="weather", route=route, why=why),
+            DecisionEffective(decision_id=name, agent="weather", route=route, action="clear", content="{}"),
+        ]
+    facts.append(CostSampled(decision_id="paid", source="ai_inference", calls=1))
+    written = Life(partitions=1)
+    events = [written.event(fact, "hero", (BEGAN_MS + n) << 16)[1] for n, fact in enumerate(facts)]
+    place = log_fields("ai.decisions.v1", 0)
+    records = [event.SerializeToString() + place(offset) for offset, event in enumerate(events)]
+    Events(clickhouse).insert("ai.decisions.v1", records, "once", NAMES)
+    asked_for = {"since": 0, "size": 10}
+    rows = connect(clickhouse).query(statement("sample_reused"), parameters=asked_for).result_rows
+    found = {one.decision_id: one for one in (Reused(*row) for row in rows)}
+    assert {name: (one.route, one.source) for name, one in found.items()} == {
+        "shared": ("batch", ""),
+        "again": ("cache", "paid"),
+    }

@@ -162,6 +162,14 @@ async def test_reused_answers_agree_when_the_model_alone_would_have_chosen_the_s
     assert told == [1, 2, 3]
 
 
+async def test_a_model_that_draws_is_asked_with_the_draw_of_the_answer_that_was_used() -> None:
+    engine = Scripted(lambda prompt: '{"action":"flee"}')
+    sample = [reused("flee", "wary", decision_id="d2", source="d1"), reused("flee", "wary", decision_id="d1")]
+    await agreement(sample, AGENTS, dict.fromkeys(TIERS, engine), now_ms=now_ms, told=lambda done: None)
+    first, second = engine.asked
+    assert first.seed == second.seed
+
+
 async def test_prose_in_other_words_is_not_a_disagreement() -> None:
     line = "Bjorn fell to a jackal on the 3rd level of the Dungeons of Doom, far from home."
     other = orjson.dumps({"line": line}).decode()
