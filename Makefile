@@ -47,9 +47,9 @@ setup: ## install everything, pinned, into .venv; does nothing when nothing chan
 demo: setup ## play: real servers, real heroes, a live view; Ctrl-C ends it
 	@$(BIN)/norn demo
 
-# Most of a test's time is waiting for a server, so two at once finish in little more than half the time.
+# Half of a test's time is waiting for a server, so on two cores three at once finish soonest.
 test: setup ## every test, with real Kafka, Postgres and ClickHouse
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 3 --dist loadfile
 
 # In an environment of its own: six gigabytes that nothing else needs. AVX2 is enough; the first start takes a minute.
 test-vllm: setup ## vLLM for real, on the processor, with the packaged weights (VLLM_TESTS='-k NAME' for some)
