@@ -47,9 +47,10 @@ setup: ## install everything, pinned, into .venv; does nothing when nothing chan
 demo: setup ## play: real servers, real heroes, a live view; Ctrl-C ends it
 	@$(BIN)/norn demo
 
-# Half of a test's time is waiting for a server, so on two cores three at once finish soonest.
+# Half of a test's time is waiting for a server, so on two cores three at once finish soonest. In their own order the long
+# ones come first; else those files do that hold many tests, however short.
 test: setup ## every test, with real Kafka, Postgres and ClickHouse
-	@$(BIN)/pytest -n 3 --dist loadfile
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # In an environment of its own: six gigabytes that nothing else needs. AVX2 is enough; the first start takes a minute.
 test-vllm: setup ## vLLM for real, on the processor, with the packaged weights (VLLM_TESTS='-k NAME' for some)

@@ -22,8 +22,10 @@ class Figures:
         self._seed = seed
         self._started = time.monotonic()
         self._ended: float | None = None
-        # What an earlier life could not send goes out before anything of this life, and is not of its making.
-        self._inherited = producer.counters.spilled
+        # What an earlier life could not send goes out before anything of this life, and is not of its making; some of
+        # it may be out already, and some events of this life are made.
+        found = producer.counters
+        self._inherited = found.spilled + found.queued + found.sent - server.by_fact.total()
 
     def end(self) -> None:
         """Playing is over; what is still to be sent takes no more time from it."""
