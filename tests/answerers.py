@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,18 +23,7 @@ class Answerers(Workers):
     def work(self, role: str) -> subprocess.Popen[bytes]:
         """One more worker of a role."""
         command = [sys.executable, "-m", "tests.answerers", role, "--group", f"{self.group}-{role}"]
-        environment = {
-            **os.environ,
-            **{f"NORN_{tier.upper()}": "rules" for tier in TIERS},
-            "NORN_HOME": str(self.home),
-            "NORN_KAFKA": self.servers.kafka,
-            "NORN_POSTGRES": self.servers.postgres,
-            "NORN_CLICKHOUSE": self.servers.clickhouse,
-        }
-        with (self.home / f"{self.group}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        self.running.append(process)
-        return process
+        return self.spawn(command, {f"NORN_{tier.upper()}": "rules" for tier in TIERS})
 
 
 def main() -> None:

@@ -46,17 +46,7 @@ class Deciders(Workers):
     def start(self, *, dies: str = "", after: int = 0) -> subprocess.Popen[bytes]:
         """One more worker; `dies` "published" or "unstored": by its own hand once it has published so many effects."""
         command = [sys.executable, "-m", "tests.deciders", self.group, "--dies", dies, "--after", str(after)]
-        environment = {
-            **os.environ,
-            "NORN_HOME": str(self.home),
-            "NORN_KAFKA": self.servers.kafka,
-            "NORN_POSTGRES": self.servers.postgres,
-            "NORN_CLICKHOUSE": self.servers.clickhouse,
-        }
-        with (self.home / f"{self.group}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        self.running.append(process)
-        return process
+        return self.spawn(command)
 
     async def claimed(self) -> None:
         """Wait until a worker of the group has started and claimed its partitions, so that what follows is its work."""

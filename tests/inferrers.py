@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -68,17 +67,7 @@ class Inferrers(Workers):
     def start(self, tiers: Sequence[str] = TIERS) -> subprocess.Popen[bytes]:
         """One more worker."""
         command = [sys.executable, "-m", "tests.inferrers", self.group, self.topic, str(self.go), *tiers]
-        environment = {
-            **os.environ,
-            "NORN_HOME": str(self.home),
-            "NORN_KAFKA": self.servers.kafka,
-            "NORN_POSTGRES": self.servers.postgres,
-            "NORN_CLICKHOUSE": self.servers.clickhouse,
-        }
-        with (self.home / f"{self.group}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        self.running.append(process)
-        return process
+        return self.spawn(command)
 
 
 def main() -> None:

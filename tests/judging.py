@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,16 @@ class Bench:
         self.processor = DecideProcessor(
             AGENTS, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
         )
+
+    @asynccontextmanager
+    async def sitting(self) -> AsyncIterator[Bench]:
+        """It claims both partitions and rules, until the block ends."""
+        await self.positions.claim([REQUESTS, DECISIONS])
+        running = asyncio.create_task(self.run())
+        yield self
+        self.polls.put_nowait(None)
+        await running
+        await self.database.close()
 
     async def run(self) -> None:
         async def stream() -> AsyncIterator[Batch]:

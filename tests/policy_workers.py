@@ -49,19 +49,7 @@ class PolicyWorkers(Workers):
         """One more worker; it kills itself at the step named, the `after`th time that it comes to it."""
         command = [sys.executable, "-m", "tests.policy_workers", "--topic", self.topic, "--group", self.group]
         command += ["--dies", dies, "--after", str(after)]
-        environment = {
-            **os.environ,
-            "NORN_HOME": str(self.home),
-            "NORN_KAFKA": self.servers.kafka,
-            "NORN_POSTGRES": self.servers.postgres,
-            "NORN_CLICKHOUSE": self.servers.clickhouse,
-            "NORN_CLOCK_SPEED": str(self.speed),
-            "NORN_CLOCK_START": self.clock_start,
-        }
-        with (self.home / f"{self.group}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        self.running.append(process)
-        return process
+        return self.spawn(command, {"NORN_CLOCK_SPEED": str(self.speed), "NORN_CLOCK_START": self.clock_start})
 
 
 def said_by(bootstrap: str, topic: str, origins: Iterable[str]) -> list[Event]:

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -37,12 +38,19 @@ class Workers:
     def start(self) -> subprocess.Popen[bytes]:
         """One more worker."""
         command = [sys.executable, "-m", "tests.workers", self.role, "--topic", self.topic, "--group", self.group]
+        return self.spawn(command)
+
+    def spawn(
+        self, command: Sequence[str], settings: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
+        """Start a command as one of these workers, with the group's servers, and where what they all say is written."""
         environment = {
             **os.environ,
             "NORN_HOME": str(self.home),
             "NORN_KAFKA": self.servers.kafka,
             "NORN_POSTGRES": self.servers.postgres,
             "NORN_CLICKHOUSE": self.servers.clickhouse,
+            **settings,
         }
         with (self.home / f"{self.group}.log").open("ab") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
@@ -24,13 +23,8 @@ async def bench(postgres: str, fresh_name: Callable[[str], str]) -> AsyncIterato
     connection = await asyncpg.connect(postgres)
     await migrate(connection)
     await connection.close()
-    made = Bench(postgres, fresh_name("approvals"), {})
-    await made.positions.claim([REQUESTS, DECISIONS])
-    running = asyncio.create_task(made.run())
-    yield made
-    made.polls.put_nowait(None)
-    await running
-    await made.database.close()
+    async with Bench(postgres, fresh_name("approvals"), {}).sitting() as made:
+        yield made
 
 
 async def states(postgres: str) -> dict[str, tuple[str, int | None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -51,13 +50,8 @@ async def table(connection: Any, postgres: str) -> AsyncIterator[Judgements]:
 
 @pytest.fixture
 async def bench(connection: Any, postgres: str, fresh_name: Callable[[str], str]) -> AsyncIterator[Bench]:
-    made = Bench(postgres, fresh_name("forgets"), {})
-    await made.positions.claim([REQUESTS, DECISIONS])
-    running = asyncio.create_task(made.run())
-    yield made
-    made.polls.put_nowait(None)
-    await running
-    await made.database.close()
+    async with Bench(postgres, fresh_name("forgets"), {}).sitting() as made:
+        yield made
 
 
 def about(decision_id: str, number: int = 1) -> Event:
