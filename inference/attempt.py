@@ -49,9 +49,7 @@ class Question:
         if agent is None:
             return unknown_agent(request.agent)
         try:
-            context = orjson.loads(request.context)
-            # JSON can be read far deeper than it can be written, and parts of this will stand within other objects.
-            orjson.dumps([[context]])
+            context = read_context(request.context)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             context = None
         return cls(agent, context if isinstance(context, dict) else {}, request)
@@ -80,6 +78,14 @@ class Question:
         # What one answer decides for every context of a signature must not be a matter of chance.
         temperature = None if self.agent.signature is None else 0.0
         return Prompt(turns, schema, self.agent.max_tokens, seed, temperature, priority=TIERS.index(self.tier))
+
+
+def read_context(written: str) -> object:
+    """A context's JSON. Raises JSONDecodeError, and JSONEncodeError where it is too deep to be written again."""
+    context: object = orjson.loads(written)
+    # JSON can be read far deeper than it can be written, and parts of this will stand within other objects.
+    orjson.dumps([[context]])
+    return context
 
 
 @dataclass(frozen=True)

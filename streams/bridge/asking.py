@@ -13,6 +13,7 @@ import orjson
 
 from inference import AGENTS
 from inference.agent import IMPACTS, Agent, Context
+from inference.attempt import read_context
 from inference.prompts import canonical
 from schemas import DecisionRequested, EventRefused, PermanentError
 from schemas.topics import DAY_MS
@@ -108,10 +109,8 @@ def addressed(
 
 def _context(written: str) -> Context:
     try:
-        context = orjson.loads(written or "{}")
-        # What is nested more deeply than can be written again could be read by nobody who comes later.
-        canonical(context)
-    except (orjson.JSONDecodeError, TypeError) as error:
+        context = read_context(written or "{}")
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         raise EventRefused(f"context is no JSON: {error}") from None
     if not isinstance(context, dict):
         raise EventRefused('context is a JSON object as text, "{...}"')
