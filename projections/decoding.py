@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import ptars
 import pyarrow as pa
@@ -32,6 +33,28 @@ class Decoded:
 
     frame: pl.DataFrame
     facts: frozenset[str]
+    #: The batch as it was decoded, with a column for every fact.
+    batch: Any
+
+    @property
+    def stamps(self) -> npt.NDArray[np.uint64]:
+        """The stamps. Shape (n,)."""
+        return self.frame["stamp"].to_numpy()
+
+    @property
+    def sequences(self) -> npt.NDArray[np.uint64]:
+        """The sequences. Shape (n,)."""
+        return self.frame["sequence"].to_numpy()
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether each holds a fact that this version of Norn knows. Shape (n,)."""
+        return self.frame["known"].to_numpy()
+
+    def facts_in(self, start: int, stop: int) -> frozenset[str]:
+        """The names of the facts that records of this part of the batch hold."""
+        parts = {fact: self.batch.column(fact).slice(start, stop - start) for fact in self.facts}
+        return frozenset(fact for fact, part in parts.items() if part.null_count < len(part))
 
 
 class Decoder:
@@ -48,14 +71,18 @@ class Decoder:
         """The frame of `decode`."""
         return self.decode(values).frame
 
-    def decode(self, values: Sequence[bytes]) -> Decoded:
-        """The records as a frame: subject, stamp, region, origin, sequence, `known`, and a struct per fact used.
+    def decode(self, values: Any) -> Decoded:
+        """The values of records, an Arrow array of binary or a list of bytes, as a frame.
 
+        Its columns are subject, stamp, region, origin, sequence, `known`, and a struct for each fact used.
         A fact's struct is null where the event holds another fact. `known` is false where it holds none that this
         version of Norn knows. Raises UndecodableEvent when any record is not an event, without saying which.
         """
+        values = values if isinstance(values, pa.Array) else pa.array(values, pa.binary())
+        if values.null_count:
+            raise UndecodableEvent(f"one of {len(values)} records has no value")
         try:
-            batch: pa.RecordBatch = self._handler.list_to_record_batch(list(values))
+            batch: pa.RecordBatch = self._handler.array_to_record_batch(values)
         except ValueError as error:
             raise UndecodableEvent(f"one of {len(values)} records is not an Event: {error}") from None
         held = np.zeros(len(values), dtype=np.uint8)
@@ -66,7 +93,7 @@ class Decoder:
             raise UndecodableEvent(f"one of {len(values)} records holds two facts")
         frame = pl.from_arrow(batch.select([*ENVELOPE, *self._facts]))
         assert isinstance(frame, pl.DataFrame)
-        return Decoded(frame.with_columns(known=pl.Series(held == 1)), facts)
+        return Decoded(frame.with_columns(known=pl.Series(held == 1)), facts, batch)
 
 
 def _narrowed(facts: Mapping[str, tuple[str, ...]]) -> Descriptor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from projections.aggregates import Column
 from projections.fields import TEXT, names, quoted
 from projections.projection import Table
+from projections.room import sums
 
 
 class Statements:
@@ -29,6 +30,12 @@ class Statements:
         self.delete_arrays = (
             f"delete from {self._target} t using unnest({_arrays(table.key_columns)}) as gone ({names(self._keys)}) "
             f"where {_same('t', 'gone', self._keys)}"
+        )
+        self.keys = len(self._keys)
+        #: The keys and sums of the rows with these keys.
+        self.read_sums = (
+            f"select {names([*self._keys, *sums(table)])} from {self._target} "
+            f"where ({names(self._keys)}) in (select * from unnest({_arrays(table.key_columns)}))"
         )
         self.join_stage = self._replacing(own) if table.vanishing else (self._joining(),)
 

@@ -13,6 +13,7 @@ from projections.fold import Deltas
 from projections.merging import Statements
 from projections.migrations import migrations, pending
 from projections.projection import OrderedView, Projection, Table, tables
+from projections.room import Sums
 
 # Below this many rows one statement over arrays is quicker than COPY and a statement (measured: they meet near 500).
 COPY_ROWS_MIN = 500
@@ -165,6 +166,16 @@ class Writer:
                 empty = await connection.fetch(statements.add_stage)
             if empty:
                 await connection.execute(statements.delete_arrays, *map(list, zip(*empty, strict=True)))
+
+    async def standing(self, connection: Any, deltas: Deltas) -> Sums:
+        """The sums of the rows that these deltas would change, as they stand, by table and key."""
+        found = {}
+        for name, rows in deltas.items():
+            statements = self._statements[name]
+            keys = [list(column) for column in zip(*rows, strict=True)][: statements.keys]
+            held = await connection.fetch(statements.read_sums, *keys)
+            found[name] = {tuple(row)[: statements.keys]: tuple(row)[statements.keys :] for row in held}
+        return found
 
     async def join(self, connection: Any, copies: Deltas) -> None:
         """Join copies of rows: what a replica holds of the same keys and regions, having seen more of them or less.

@@ -6,6 +6,9 @@ NornError
     ├── EventRefused      a producer offered a fact that may not be written; the message says what to change
     ├── UnknownFact       a message that is not in Event's oneof, or an event that holds none
     ├── UndecodableEvent  bytes that are not an Event
+    ├── NoDot             an event without a place in its producer's life, by which it could be told from a repeat
+    ├── ForeignFact       an event in a topic that its fact does not belong to
+    ├── LifeForgotten     an event of a producer's life that ended so long ago that its numbers were forgotten
     └── FutureStamp       an event stamped further ahead of its arrival than clocks may differ
 """
 
@@ -46,6 +49,24 @@ class UndecodableEvent(PermanentError):
     """Bytes that are not an Event."""
 
     reason = "undecodable"
+
+
+class NoDot(PermanentError):
+    """An event whose origin or sequence cannot be those of an event."""
+
+    reason = "no_dot"
+
+
+class ForeignFact(PermanentError):
+    """A fact in a topic that is not its own."""
+
+    reason = "foreign_fact"
+
+
+class LifeForgotten(PermanentError):
+    """An event that may be a repeat of one whose number is no longer kept."""
+
+    reason = "life_forgotten"
 
 
 class FutureStamp(PermanentError):

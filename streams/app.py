@@ -21,6 +21,7 @@ from streams.database import Database, Waiting
 from streams.embedded import Servers
 from streams.metrics import Metrics
 from streams.positions import Positions
+from streams.processors.commit import Commit
 from streams.sdk import Producer, SpillInUse
 from streams.transport import Batch, BatchSchema, Claims, Transport
 from streams.web import attach
@@ -85,7 +86,7 @@ class Shell:
         self.clock = Clock()
         self.waiting = Waiting()
         self.database = Database(servers.postgres, self.waiting, role.prepare)
-        self.positions = Positions(group, self.database)
+        self.positions = Positions(group, self.database, self.clock.now_ms)
         self.metrics = Metrics(name, CollectorRegistry(auto_describe=True))
         self.publisher: Producer | None = None
 
@@ -116,6 +117,10 @@ class Shell:
         raise SpillInUse(
             f"{WORKERS_PER_HOME_MAX} workers of {self.positions.group} run on {self.settings.home} already"
         )
+
+    def commit(self) -> Commit:
+        """The unit of work of this worker's processor."""
+        return Commit(self.positions, self.database, self.metrics, self.regain)
 
     async def regain(self, claim_number: int) -> None:
         """Wait for the rebalance that explains being fenced; claim anew when none came."""

@@ -9,7 +9,7 @@ import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from projections.events_tables import table_of
-from projections.records import INSERT_SETTINGS, concatenate
+from projections.records import INSERT_SETTINGS
 
 # An insert of a full batch takes well under a second; one that takes a minute has lost its server.
 SEND_RECEIVE_TIMEOUT_S = 60
@@ -37,8 +37,8 @@ class Events:
         self._url = url
         self._client: Any = None
 
-    def insert(self, topic: str, records: list[bytes], token: str, facts: frozenset[str]) -> None:
-        """Insert a topic's records, each with its log fields appended, once per token.
+    def insert(self, topic: str, rows: bytes, token: str, facts: frozenset[str]) -> None:
+        """Insert a topic's rows, as `projections.records.framed` gives them, once per token.
 
         Only the columns of `facts` are named: to fill a hundred columns that hold nothing takes ClickHouse three times
         as long as to decode those that do.
@@ -50,7 +50,7 @@ class Events:
             self._client.raw_insert(
                 table.name,
                 table.insert_columns(facts),
-                insert_block=concatenate(records),
+                insert_block=rows,
                 fmt="Protobuf",
                 settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
             )

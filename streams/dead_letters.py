@@ -37,13 +37,16 @@ class DeadLetter:
     detail: str
     key: bytes | None
     value: bytes | None
+    #: When the broker appended the record, in Unix milliseconds.
+    appended_ms: int = 0
 
     @classmethod
     def of(cls, record: Any, tp: TP, role: str, reason: str, error: BaseException) -> DeadLetter:
         """The dead letter of a Kafka record that raised `error`."""
         # Postgres text cannot hold NUL, which an error that quotes the record may.
         detail = f"{type(error).__name__}: {error}".replace("\x00", "\\0")[:DETAIL_CHARACTERS_MAX]
-        return cls(tp.topic, tp.partition, record.offset, role, reason, detail, record.key, record.value)
+        kept = record.key, record.value, record.timestamp
+        return cls(tp.topic, tp.partition, record.offset, role, reason, detail, *kept)
 
 
 class Publisher(Protocol):
@@ -57,9 +60,11 @@ class Publisher(Protocol):
 
 
 async def store(connection: Any, letters: list[DeadLetter]) -> None:
-    """Write dead letters in the caller's transaction; one that is there already stays as it is."""
+    """Write dead letters in the caller's transaction; to one that is there already only the role is added."""
     if letters:
-        rows = [(x.topic, x.partition, x.offset, x.role, x.reason, x.detail, x.key, x.value) for x in letters]
+        rows = [
+            (x.topic, x.partition, x.offset, x.role, x.reason, x.detail, x.key, x.value, x.appended_ms) for x in letters
+        ]
         await connection.executemany(statement("store_dead_letter"), rows)
 
 
@@ -80,11 +85,11 @@ def fact(row: Any) -> DeadLettered:
         offset=row["record_offset"],
         key=row["key"] or b"" if whole else b"",
         value=row["value"] or b"" if whole else b"",
-        role=row["role"],
+        role=", ".join(row["roles"]),
     )
 
 
 async def mark_published(connection: Any, rows: list[Any]) -> None:
     """Note that the log has been told of these."""
-    keys = [(row["topic"], row["partition"], row["record_offset"], row["role"]) for row in rows]
+    keys = [(row["topic"], row["partition"], row["record_offset"]) for row in rows]
     await connection.executemany(statement("mark_dead_letter_published"), keys)

@@ -13,6 +13,7 @@ from streams.app import WORKERS_PER_HOME_MAX, Role, Run, Shell
 from streams.judgements import DECISIONS_TOPIC
 from streams.processors.answering import Answering
 from streams.processors.decide import DecideProcessor
+from streams.processors.intake import intake_of
 from streams.sdk import Producer, SpillInUse
 from streams.sdk.spill import Spill
 
@@ -38,22 +39,17 @@ def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
             found: Mapping[TP, int | None] = await shell.app.consumer.highwaters(*partitions)
             return found
 
+        commit = shell.commit()
         return DecideProcessor(
             agents,
-            answering=Answering(
-                "decide",
-                publisher=publisher,
-                positions=shell.positions,
-                database=shell.database,
-                metrics=shell.metrics,
-                regain=shell.regain,
-            ),
+            intake=intake_of("decide"),
+            answering=Answering("decide", publisher, commit),
             publisher=publisher,
             positions=shell.positions,
             database=shell.database,
+            commit=commit,
             metrics=shell.metrics,
             clock=shell.clock,
-            regain=shell.regain,
             ends=ends,
         ).run
 

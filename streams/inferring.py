@@ -25,6 +25,7 @@ from streams.decision_metrics import DecisionMetrics
 from streams.engines import engines_of, ensemble_of
 from streams.processors.answering import Answering
 from streams.processors.infer import POLL_EVENTS_MAX, InferProcessor
+from streams.processors.intake import intake_of
 from streams.purse import LogPurse
 from streams.transport import Batch
 
@@ -49,16 +50,11 @@ def infer_role(
     def build(shell: Shell) -> Run:
         purse = LogPurse(shell.servers.kafka, shell.producer(), holder=shell.worker, now_ms=shell.clock.now_ms)
         worker = (make or make_worker)(shell, tiers, purse)
-        answering = Answering(
-            "infer",
-            publisher=shell.producer(),
-            positions=shell.positions,
-            database=shell.database,
-            metrics=shell.metrics,
-            regain=shell.regain,
-        )
+        answering = Answering("infer", shell.producer(), shell.commit())
         tap = PartitionTap(shell.app, carried)
-        processor = InferProcessor(worker, answering, shell.positions, shell.metrics, shell.clock, tap)
+        processor = InferProcessor(
+            worker, intake_of("infer"), answering, shell.positions, shell.metrics, shell.clock, tap
+        )
         shell.metrics.registry.register(DecisionMetrics(worker.counters, processor.in_hand))
 
         async def run(stream: AsyncIterator[Batch]) -> None:

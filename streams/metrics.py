@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from streams.processors.taking import Taken
+from streams.processors.taken import Taken
 
 # Buckets grow by 5 % from 1 ms to over an hour, so that a percentile read from them is within 5 % of the true one.
 LATENCY_GROWTH = 1.05
@@ -52,6 +52,12 @@ class Metrics:
         ).labels(role)
         self.dead_letters = Counter("norn_dead_letters", "Records that could not be used.", ["role"], registry=registry)
         self._dead = self.dead_letters.labels(role)
+        self.passed_over = Counter(
+            "norn_passed_over",
+            "Events from long before the group first came, which it learned from and did not act on.",
+            ["role"],
+            registry=registry,
+        ).labels(role)
         self.fenced = Counter(
             "norn_fenced",
             "Transactions refused because another worker had claimed the partition.",
@@ -77,11 +83,10 @@ class Metrics:
         )
         self._stored_at = self.stored_at.labels(role)
 
-    def folded(self, taken: Taken, now_ms: int) -> None:
-        """Count a poll that has been stored."""
+    def taken(self, taken: Taken, now_ms: int) -> None:
+        """Count a poll that has been stored, its dead letters aside."""
         self.stored(taken.events, now_ms)
         self.duplicates.inc(taken.duplicates)
-        self._dead.inc(len(taken.dead))
         if len(taken.stamped_ms):
             latencies_ms = np.maximum(now_ms - taken.stamped_ms, 0)
             self.latencies.add(latencies_ms)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from asyncpg import Range
 from faust.types import TP
 
 from projections.dots import Dots, Origin
@@ -19,11 +19,38 @@ from schemas import TemporaryError
 from streams.database import Database
 from streams.statements import statement
 
+# An origin at hand takes some 300 bytes, and a partition has a handful of producers at a time: past this the one heard
+# of longest ago is left to Postgres, which is asked for it again should it come back.
+ORIGINS_AT_HAND_MAX = 5_000
+
+# A life of which nothing has been heard for so long has ended: what it had spilled is sent when its game next starts.
+LIFE_KEPT_MS = 60 * 86_400_000
+# What one round of forgetting drops of one partition: a few milliseconds of its transaction.
+LIVES_FORGOTTEN_MAX = 1_000
+
 
 class Fenced(TemporaryError):
     """Somebody else has claimed this partition: what was folded of it must be dropped and read again."""
 
     reason = "fenced"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A partition's step from `low` to `high` (half open) with what it folded, to be stored.
+
+    `passed` counts the offsets of the step that hold no record; `stamp` and `appended_ms` are the latest of its events.
+    """
+
+    tp: TP
+    epoch: int
+    low: int
+    high: int
+    events: int = 0
+    stamp: int = 0
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    passed: int = 0
+    appended_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -34,19 +61,36 @@ class Position:
     stored: int
     reading: int
     dots: Dots
+    #: When the group first claimed the partition, in Unix milliseconds.
+    born_ms: int = 0
+    #: The latest stamp of the lives that have been forgotten: an unknown life with an older one may be one of theirs.
+    forgotten_stamp: int = 0
+    #: Origins that were asked for, had or not.
+    at_hand: set[str] = field(default_factory=set)
+    #: Up to where the last change of an origin at hand is to be stored.
+    unstored: dict[str, int] = field(default_factory=dict)
 
+    def settle(self, move: Move, dots: Dots) -> None:
+        """Note that a move over this partition has been made, whose dots began as these; it is to be stored."""
+        self.dots.take_over(dots)
+        self.at_hand.update(move.origins)
+        self.unstored.update(dict.fromkeys(move.origins, move.high))
+        self.reading = move.high
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A partition's step from `low` to `high` (half open) with what it folded, to be stored."""
+    def lay_down(self) -> None:
+        """Leave the origins heard of longest ago to Postgres, once there are many and their changes are stored."""
+        excess = len(self.dots.origins) - ORIGINS_AT_HAND_MAX
+        if excess <= 0:
+            return
+        longest_ago = [name for name, _ in zip(self.dots.origins, range(excess), strict=False)]
+        self.drop(name for name in longest_ago if self.unstored.get(name, 0) <= self.stored)
 
-    tp: TP
-    epoch: int
-    low: int
-    high: int
-    events: int = 0
-    stamp: int = 0
-    origins: Mapping[str, Origin] = field(default_factory=dict)
+    def drop(self, names: Iterable[str]) -> None:
+        """Have nothing at hand of these origins."""
+        for name in list(names):
+            self.dots.origins.pop(name, None)
+            self.unstored.pop(name, None)
+            self.at_hand.discard(name)
 
 
 _CLAIM = statement("claim_positions")
@@ -54,6 +98,7 @@ _DOTS = statement("read_dots")
 _ADVANCE = statement("advance_positions")
 _STANDING = statement("read_positions")
 _REMEMBER = statement("remember_dots")
+_FORGET = statement("forget_dots")
 _HOLD = statement("hold_position")
 _UNCOUNT = statement("uncount_events")
 
@@ -61,8 +106,9 @@ _UNCOUNT = statement("uncount_events")
 class Positions:
     """One group's positions: claims them, and moves them inside the caller's transaction."""
 
-    def __init__(self, group: str, database: Database) -> None:
+    def __init__(self, group: str, database: Database, now_ms: Callable[[], int]) -> None:
         self.group = group
+        self._now_ms = now_ms
         self.claim_number = 0
         #: Called after each claim.
         self.on_claim: list[Callable[[], None]] = []
@@ -86,20 +132,16 @@ class Positions:
         wanted = sorted(partitions)
         topics, numbers = [tp.topic for tp in wanted], [tp.partition for tp in wanted]
 
-        async def work(connection: Any) -> tuple[list[Any], list[Any]]:
-            async with connection.transaction():
-                claimed = await connection.fetch(_CLAIM, self.group, topics, numbers)
-                return claimed, await connection.fetch(_DOTS, self.group, topics, numbers)
-
-        claimed, dots = await self._database.read(work)
+        now_ms = self._now_ms()
+        claimed = await self._database.read(
+            lambda connection: connection.fetch(_CLAIM, self.group, topics, numbers, now_ms)
+        )
         positions = {
-            TP(row["topic"], row["partition"]): Position(row["epoch"], row["next_offset"], row["next_offset"], Dots())
+            TP(row["topic"], row["partition"]): Position(
+                row["epoch"], row["next_offset"], row["next_offset"], Dots(), row["born_ms"], row["forgotten_stamp"]
+            )
             for row in claimed
         }
-        for row in dots:
-            holes = tuple((span.lower, span.upper) for span in row["holes"])
-            origin = Origin(row["last"], holes, row["duplicates"])
-            positions[TP(row["topic"], row["partition"])].dots.origins[row["origin"]] = origin
         self._positions = positions
         self.claim_number += 1
         for tell in self.on_claim:
@@ -110,6 +152,26 @@ class Positions:
         """Have no partitions any more: another worker was given them all."""
         self._positions = {}
         self.claim_number += 1
+
+    async def recall(self, origins: Mapping[TP, Iterable[str]]) -> None:
+        """Have at hand what is known of these origins; asks Postgres for those that are not."""
+        claim_number = self.claim_number
+        wanted = [
+            (tp, name) for tp, names in origins.items() for name in names if name not in self._positions[tp].at_hand
+        ]
+        if not wanted:
+            return
+        for tp, name in wanted:
+            # At once, so that a life that comes back is not forgotten meanwhile.
+            self._positions[tp].at_hand.add(name)
+        keys = [tp.topic for tp, _ in wanted], [tp.partition for tp, _ in wanted], [name for _, name in wanted]
+        rows = await self._database.read(lambda connection: connection.fetch(_DOTS, self.group, *keys))
+        if claim_number != self.claim_number:
+            return
+        for row in rows:
+            holes = tuple((span.lower, span.upper) for span in row["holes"])
+            known = self._positions[TP(row["topic"], row["partition"])].dots.origins
+            known.setdefault(row["origin"], Origin(row["last"], holes, row["duplicates"], row["floor"]))
 
     async def advance(self, connection: Any, moves: list[Move]) -> bool:
         """Store the moves in the caller's transaction.
@@ -127,20 +189,37 @@ class Positions:
             [move.high for move in moves],
             [move.events for move in moves],
             [move.stamp for move in moves],
+            [move.passed for move in moves],
         )
         if done != f"UPDATE {len(moves)}":
             await self._explain(connection, moves, keys)
             return False
-        remembered = [
-            (self.group, *move.tp, name, origin.last, [Range(*span) for span in origin.holes], origin.duplicates)
-            for move in moves
-            for name, origin in move.origins.items()
-        ]
-        if len(remembered) == 1:
-            await connection.execute(_REMEMBER, *remembered[0])
-        elif remembered:
-            await connection.executemany(_REMEMBER, remembered)
+        await self._remember(connection, moves)
         return True
+
+    async def _remember(self, connection: Any, moves: list[Move]) -> None:
+        rows = [
+            (*move.tp, name, o.last, _holes(o), o.duplicates, o.floor, move.stamp, move.appended_ms)
+            for move in moves
+            for name, o in move.origins.items()
+        ]
+        if rows:
+            await connection.execute(_REMEMBER, self.group, *map(list, zip(*rows, strict=True)))
+
+    async def forget_lives(self) -> int:
+        """Drop the dots of lives that ended long ago, keeping their counts; gives how many lives were dropped.
+
+        What an unknown life stamped before the latest of them is refused from then on: it may be a repeat of theirs.
+        """
+        dropped = 0
+        for tp, position in self.items():
+            until_ms = self._now_ms() - LIFE_KEPT_MS
+            wanted = self.group, *tp, position.epoch, until_ms, LIVES_FORGOTTEN_MAX, list(position.at_hand)
+            row = await self._database.write(partial(_fetch_row, _FORGET, wanted))
+            if row["lives"]:
+                position.forgotten_stamp = max(position.forgotten_stamp, row["forgotten_stamp"])
+                dropped += row["lives"]
+        return dropped
 
     async def check(self, partitions: Iterable[TP]) -> None:
         """Look whether these partitions are still ours. Raises Fenced when another worker has claimed one of them."""
@@ -176,4 +255,15 @@ class Positions:
         if claim_number != self.claim_number:
             return
         for move in moves:
-            self._positions[move.tp].stored = move.high
+            position = self._positions[move.tp]
+            position.stored = move.high
+            position.lay_down()
+
+
+async def _fetch_row(query: str, arguments: tuple[Any, ...], connection: Any) -> Any:
+    return await connection.fetchrow(query, *arguments)
+
+
+def _holes(origin: Origin) -> str:
+    """The gaps as Postgres writes a multirange."""
+    return "{" + ",".join(f"[{low},{high})" for low, high in origin.holes) + "}"

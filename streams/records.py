@@ -115,6 +115,10 @@ class Records:
         keys, values = self.keys.filter(mask), self.values.filter(mask)
         return Records(self.low, self.high, self.offsets[wanted], self.timestamps[wanted], keys, values)
 
+    def at(self, offsets: Sequence[int]) -> Records:
+        """The records at these offsets, which are in the order of the log, of the same stretch."""
+        return self if len(offsets) == len(self) else self.where(np.isin(self.offsets, np.array(offsets, np.int64)))
+
     def _part(self, start: int, stop: int, low: int, high: int) -> Records:
         keys, values = self.keys.slice(start, stop - start), self.values.slice(start, stop - start)
         return Records(low, high, self.offsets[start:stop], self.timestamps[start:stop], keys, values)

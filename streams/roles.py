@@ -17,8 +17,8 @@ from streams.deciding import decide_role
 from streams.inferring import infer_role
 from streams.processors.fold import FoldProcessor
 from streams.processors.history import HistoryProcessor
+from streams.processors.intake import Intake, intake_of
 from streams.processors.outbox import Outbox
-from streams.processors.taking import Taking
 from streams.reacting import policy_role
 
 EVERYTHING = tuple(TOPICS)
@@ -31,13 +31,12 @@ def fold_role(projections: Sequence[Projection] = PROJECTIONS, topics: tuple[str
     def build(shell: Shell) -> Run:
         return FoldProcessor(
             fold=fold,
-            taking=Taking(fold, decoder, "fold"),
+            intake=Intake("fold", fold, decoder),
             writer=writer,
             positions=shell.positions,
-            database=shell.database,
+            commit=shell.commit(),
             metrics=shell.metrics,
             clock=shell.clock,
-            regain=shell.regain,
         ).run
 
     def beside(shell: Shell) -> Run0:
@@ -52,13 +51,13 @@ def history_role(topics: tuple[str, ...] = EVERYTHING) -> Role:
     def build(shell: Shell) -> Run:
         return HistoryProcessor(
             events=Events(shell.servers.clickhouse),
-            decoder=Decoder(()),
+            intake=intake_of("history"),
             positions=shell.positions,
             database=shell.database,
+            commit=shell.commit(),
             metrics=shell.metrics,
             clock=shell.clock,
             waiting=shell.waiting,
-            regain=shell.regain,
         ).run
 
     return Role(topics, build)

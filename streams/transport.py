@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import faust
@@ -21,6 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from schemas import PermanentError
+from streams.records import Records
 from streams.standby import OneMember
 
 #: Called with the claim that was fenced: wait for the rebalance that should follow, or claim anew if none does.
@@ -58,7 +60,7 @@ class Batch:
     """One partition's share of one poll; `more` says that another share of the same poll follows."""
 
     tp: TP
-    records: list[Any]
+    records: Records
     claim_number: int
     more: bool
 
@@ -68,7 +70,7 @@ class Poll:
     """All that one poll brought: the records of each partition, in the order of the log."""
 
     claim_number: int
-    records: dict[TP, list[Any]] = field(default_factory=dict)
+    records: dict[TP, Records] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.records.values()))
@@ -163,6 +165,10 @@ class Consumer(driver.Consumer):
         claims: Claims = self.app.claims  # type: ignore[attr-defined]
         return claims
 
+    @cached_property
+    def _next(self) -> dict[TP, int]:
+        return {}
+
     #: When the log was last asked for more, on the loop's clock.
     polled_at_s: float | None = None
 
@@ -189,7 +195,9 @@ class Consumer(driver.Consumer):
             if not self.flow_active or claim_number != claims.claim_number:
                 return
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            yield tp, _message(Batch(tp, batch, claim_number, index < len(wanted)), generation)
+            stretch = Records.of(batch, self._next.get(tp, batch[0].offset))
+            self._next[tp] = stretch.high
+            yield tp, _message(Batch(tp, stretch, claim_number, index < len(wanted)), generation)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Faust seeks nowhere when there is nothing to read; the claim must say so all the same."""
@@ -221,6 +229,7 @@ class Consumer(driver.Consumer):
     def _seek_to(self, offsets: Mapping[TP, int]) -> None:
         for tp in self.assignment() & offsets.keys():
             self._thread.seek(tp, offsets[tp])
+            self._next[tp] = offsets[tp]
             self._read_offset[tp] = offsets[tp] or None
 
     def ack(self, message: Any) -> bool:
@@ -253,13 +262,12 @@ class Transport(driver.Transport):
 
 
 def _message(batch: Batch, generation: int) -> ConsumerMessage:
-    last = batch.records[-1]
     return ConsumerMessage(
         batch.tp.topic,
         batch.tp.partition,
-        last.offset,
-        last.timestamp / 1000,
-        last.timestamp_type,
+        batch.records.high - 1,
+        int(batch.records.timestamps.max(initial=0)) / 1000,
+        1,
         [],
         b"",
         cast(Any, batch),
@@ -281,7 +289,8 @@ async def polls(stream: AsyncIterator[Batch], claims: Claims) -> AsyncIterator[P
             continue
         if poll is None or poll.claim_number != batch.claim_number:
             poll = Poll(batch.claim_number)
-        poll.records.setdefault(batch.tp, []).extend(batch.records)
+        held = poll.records.get(batch.tp)
+        poll.records[batch.tp] = batch.records if held is None else Records.joined([held, batch.records])
         if not batch.more:
             yield poll
             poll = None

@@ -13,7 +13,7 @@ from faust.types import TP
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
-from schemas import DecisionProposed, DecisionRequested, Event
+from schemas import DecisionProposed, DecisionRequested
 from schemas.partitions import partition_of
 from schemas.stamps import pack
 from streams.database import Database, Waiting
@@ -21,7 +21,10 @@ from streams.judgements import DECISIONS_TOPIC
 from streams.metrics import Metrics
 from streams.positions import Positions
 from streams.processors.answering import Answering
+from streams.processors.commit import Commit
 from streams.processors.decide import DecideProcessor
+from streams.processors.intake import intake_of
+from streams.records import Record, Records
 from streams.transport import Batch
 from tests.deciders import AGENTS
 from tests.log import Life
@@ -60,7 +63,7 @@ class Bench:
         self.now_ms = NOW_MS
         self.clock: Any = SimpleNamespace(now_ms=lambda: self.now_ms)
         self.database = Database(postgres, Waiting())
-        self.positions = Positions(group, self.database)
+        self.positions = Positions(group, self.database, lambda: self.now_ms)
         self.polls: asyncio.Queue[Batch | None] = asyncio.Queue()
         self.life = Life(partitions=2)
         metrics = Metrics("decide", CollectorRegistry())
@@ -70,11 +73,19 @@ class Bench:
         async def ends_now(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
             return {tp: ends.get(tp, 0) for tp in partitions}
 
-        common: dict[str, Any] = {"positions": self.positions, "database": self.database, "metrics": metrics}
-        common |= {"publisher": self.written, "regain": regain}
+        commit = Commit(self.positions, self.database, metrics, regain)
         self.metrics = metrics
         self.processor = DecideProcessor(
-            AGENTS, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
+            AGENTS,
+            intake=intake_of("decide"),
+            answering=Answering("decide", self.written, commit),
+            publisher=self.written,
+            positions=self.positions,
+            database=self.database,
+            commit=commit,
+            metrics=metrics,
+            clock=self.clock,
+            ends=ends_now,
         )
 
     @asynccontextmanager
@@ -98,15 +109,11 @@ class Bench:
         """One poll that brings these facts of one partition, written at that time."""
         made = [self.life.event(fact, SUBJECT, pack(at_ms))[1] for fact in facts]
         begin = self.positions[tp].reading
-        records = [record(begin + n, event) for n, event in enumerate(made)]
-        self.polls.put_nowait(Batch(tp, records, self.positions.claim_number, False))
+        records = [Record(begin + n, at_ms, None, event.SerializeToString()) for n, event in enumerate(made)]
+        self.polls.put_nowait(Batch(tp, Records.of(records), self.positions.claim_number, False))
 
     async def stored(self, tp: TP, offset: int) -> None:
         await eventually_async(lambda: self.positions.next_offsets[tp] >= offset)
-
-
-def record(offset: int, event: Event) -> Any:
-    return SimpleNamespace(offset=offset, value=event.SerializeToString(), key=None)
 
 
 def request(deadline_ms: int = NOW_MS + 60_000, decision_id: str = "d1", *, agent: str = "guard") -> DecisionRequested:

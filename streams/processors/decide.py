@@ -30,15 +30,17 @@ from inference.agent import Agent
 from inference.court import Case, Ruling, decision_of, learned, ruled
 from inference.requests import requests_for
 from schemas import Event, EventRefused
-from streams import dead_letters
 from streams.clock import Clock
 from streams.database import Database
 from streams.dead_letters import DeadLetter, Publisher
 from streams.judgements import DECISIONS_TOPIC, DUE_MAX, FORGOTTEN_MAX, Judgements, partition_for
 from streams.metrics import Metrics
-from streams.positions import Fenced, Move, Positions
-from streams.processors.answering import FLUSH_TIMEOUT_S, Answering
-from streams.transport import Batch, Poll, Regain, polls
+from streams.positions import Move, Positions
+from streams.processors.answering import Answering
+from streams.processors.commit import Commit
+from streams.processors.intake import Intake
+from streams.processors.taken import Admitted
+from streams.transport import Batch, Poll, polls
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +73,14 @@ class DecideProcessor:
         self,
         agents: Mapping[str, Agent],
         *,
+        intake: Intake,
         answering: Answering,
         publisher: Publisher,
         positions: Positions,
         database: Database,
+        commit: Commit,
         metrics: Metrics,
         clock: Clock,
-        regain: Regain,
         ends: Ends,
     ) -> None:
         self._agents = agents
@@ -88,13 +91,13 @@ class DecideProcessor:
         self._judgements = Judgements(database)
         self._metrics = metrics
         self._clock = clock
-        self._regain = regain
+        self._intake = intake
+        self._commit = commit
         self._ends = ends
         # A poll and a sweep would rule on the same cases at the same time.
         self._sitting = asyncio.Lock()
         self._found_ends: Mapping[TP, int] = {}
         self._ends_of_claim = 0
-        self._fenced_claim = 0
         self._forget_ms = 0
         self._effects = Counter(
             "norn_decisions", "Facts about decisions published.", ["fact"], registry=metrics.registry
@@ -115,36 +118,33 @@ class DecideProcessor:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             claim_number = self._positions.claim_number
-            if claim_number not in (0, self._fenced_claim):
+            if claim_number not in (0, self._commit.fenced_claim):
                 await self._sit(claim_number, self._sweep)
 
     async def _sit(self, claim_number: int, work: Callable[[], Awaitable[None]]) -> None:
-        try:
+        async def alone() -> None:
             async with self._sitting:
-                if claim_number != self._positions.claim_number:
-                    return
-                await work()
-        except Fenced as fenced:
-            log.warning("%s", fenced)
-            self._metrics.fenced.inc()
-            if self._fenced_claim != claim_number:
-                self._fenced_claim = claim_number
-                await self._regain(claim_number)
+                if claim_number == self._positions.claim_number:
+                    await work()
+
+        await self._commit.fencing(claim_number, alone)
 
     async def _hear(self, poll: Poll) -> None:
-        events, moves, dead = self._answering.take(poll)
-        session = _Session(self._clock.now_ms(), moves, dead)
+        taken = await self._intake.take(poll.records, self._positions)
+        if taken is None:
+            return
+        taken.settle()
+        events = [one.event for one in taken.admitted]
+        session = _Session(self._clock.now_ms(), taken.moves, taken.dead)
         about = [(event, decision_id) for event in events if (decision_id := decision_of(event))]
         known = await self._judgements.known(dict.fromkeys(decision_id for _, decision_id in about))
         self._learn(session, about, known.cases)
-        self._ask(session, events, known.world_version)
+        self._ask(session, taken.admitted, known.world_version)
         heard = dict(session.cases)
         caught_up = await self._caught_up()
         self._rule(session, [case for case in heard.values() if partition_for(case) in caught_up])
         await self._conclude(session, poll.claim_number)
-        if moves:
-            self._metrics.stored(len(events), self._clock.now_ms())
-            self._metrics.dead(len(dead))
+        self._metrics.taken(taken, self._clock.now_ms())
 
     async def _sweep(self) -> None:
         claim_number = self._positions.claim_number
@@ -175,10 +175,13 @@ class DecideProcessor:
             elif event.HasField("decision_proposed"):
                 self._unused.inc()
 
-    def _ask(self, session: _Session, events: Iterable[Event], world_version: int) -> None:
-        for event in events:
+    def _ask(self, session: _Session, admitted: Iterable[Admitted], world_version: int) -> None:
+        for _, _, event, past in admitted:
             if event.HasField("world_changed"):
                 session.world_version = max(session.world_version, world_version, event.world_changed.version)
+            if past:
+                self._metrics.passed_over.inc()
+                continue
             try:
                 asked = requests_for(event, self._agents, max(session.world_version, world_version))
             except Exception:  # anybody may have written the event: it must not stop the worker
@@ -227,15 +230,13 @@ class DecideProcessor:
         if not session.moves and not session.cases:
             return
 
-        async def store(connection: Any) -> None:
-            if await self._positions.advance(connection, session.moves):
-                await self._judgements.store(connection, list(session.cases.values()), session.now_ms)
-                await dead_letters.store(connection, session.dead)
-                if session.world_version:
-                    await self._judgements.remember_version(connection, session.world_version)
+        async def effect(connection: Any) -> Sequence[DeadLetter]:
+            await self._judgements.store(connection, list(session.cases.values()), session.now_ms)
+            if session.world_version:
+                await self._judgements.remember_version(connection, session.world_version)
+            return ()
 
-        await self._database.write(store)
-        self._positions.stored(session.moves, claim_number)
+        await self._commit.store(claim_number, session.moves, session.dead, effect)
 
     async def _publish(self, session: _Session) -> None:
         for event, request in session.requests:
@@ -245,8 +246,7 @@ class DecideProcessor:
             for fact in ruling.facts:
                 self._put(fact, ruling.case.subject, ruling.cause)
         if session.requests or session.rulings:
-            while await asyncio.to_thread(self._publisher.flush, FLUSH_TIMEOUT_S):
-                log.warning("decide: Kafka has not acknowledged the decisions yet; waiting")
+            await self._answering.acknowledged()
 
     def _put(self, fact: Message, subject: str, cause: Event) -> None:
         try:

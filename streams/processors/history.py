@@ -1,4 +1,4 @@
-"""History: every record of the log into ClickHouse's typed columns, exactly once, without decoding one in Python.
+"""History: every event of the log into ClickHouse's typed columns, exactly once, without decoding one in Python.
 
 ClickHouse has no transaction to share, so the range of a batch is written to Postgres first and the insert carries a
 token made of it. After a crash the same range is read and inserted again under the same token, and ClickHouse drops it
@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from faust.types import TP
 
-from projections.decoding import Decoder
-from projections.records import log_fields
-from streams import dead_letters
+from projections.records import framed
 from streams.clock import Clock
 from streams.database import Database, Waiting, persist
 from streams.metrics import Metrics
-from streams.positions import Fenced, Move, Position, Positions
-from streams.processors.screening import Screened, screen
+from streams.positions import Move, Position, Positions
+from streams.processors.commit import Commit
+from streams.processors.intake import Intake
+from streams.processors.taken import Taken
+from streams.records import Records
 from streams.statements import statement
-from streams.transport import Batch, Regain, polls
+from streams.transport import Batch, polls
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,8 @@ class EventsTables(Protocol):
     #: What it raises while the server is away.
     passing: tuple[type[BaseException], ...]
 
-    def insert(self, topic: str, records: list[bytes], token: str, facts: frozenset[str]) -> None:
-        """Insert a topic's records, which hold these facts, once per token; raises one of `passing` while away."""
+    def insert(self, topic: str, rows: bytes, token: str, facts: frozenset[str]) -> None:
+        """Insert a topic's rows, which hold these facts, once per token; raises one of `passing` while away."""
 
 
 @dataclass(slots=True)
@@ -58,18 +60,33 @@ class _Queue:
 
     tp: TP
     claim_number: int
-    records: list[Any] = field(default_factory=list)
+    #: The offset that follows all that has been queued.
+    high: int
+    stretches: list[Records] = field(default_factory=list)
     writer: asyncio.Task[None] | None = None
     #: Whether anything was written since the partition was claimed: then nothing interrupted is left of it.
     resumed: bool = False
     #: Whether the last insert was a small one: then the next waits a moment for more.
     trickles: bool = False
 
-    def add(self, records: Sequence[Any], position: Position) -> None:
-        """Take up the records that were not taken up before."""
-        old = records[0].offset < position.reading
-        self.records += [record for record in records if record.offset >= position.reading] if old else records
-        position.reading = max(position.reading, records[-1].offset + 1)
+    def __len__(self) -> int:
+        return sum(map(len, self.stretches))
+
+    def add(self, records: Records) -> None:
+        """Queue the records that were not queued before."""
+        fresh = records.since(self.high)
+        if fresh.low < fresh.high:
+            self.stretches.append(fresh)
+            self.high = fresh.high
+
+    def first(self, high: int | None) -> Records:
+        """What the next insert takes: up to this offset, or as much as an insert holds."""
+        queued = Records.joined(self.stretches)
+        return queued.first(INSERT_EVENTS_MAX) if high is None else queued.before(high)
+
+    def drop(self, high: int) -> None:
+        """Drop what has been written."""
+        self.stretches = [left for each in self.stretches if (left := each.since(high)).low < left.high]
 
 
 class HistoryProcessor:
@@ -79,22 +96,22 @@ class HistoryProcessor:
         self,
         *,
         events: EventsTables,
-        decoder: Decoder,
+        intake: Intake,
         positions: Positions,
         database: Database,
+        commit: Commit,
         metrics: Metrics,
         clock: Clock,
         waiting: Waiting,
-        regain: Regain,
     ) -> None:
         self._events = events
-        self._decoder = decoder
+        self._intake = intake
         self._positions = positions
         self._database = database
+        self._commit = commit
         self._metrics = metrics
         self._clock = clock
         self._waiting = waiting
-        self._regain = regain
         self._inserting = asyncio.Semaphore(INSERTS_AT_ONCE)
         self._queues: dict[TP, _Queue] = {}
 
@@ -107,8 +124,8 @@ class HistoryProcessor:
                     # Writers of the old claim see for themselves that it is over.
                     self._queues, claim_number = {}, poll.claim_number
                 for tp, records in poll.records.items():
-                    queue = self._queues.setdefault(tp, _Queue(tp, claim_number))
-                    queue.add(records, self._positions[tp])
+                    queue = self._queues.setdefault(tp, _Queue(tp, claim_number, self._positions[tp].stored))
+                    queue.add(records)
                     if queue.writer is None or queue.writer.done():
                         queue.writer = writing.create_task(self._write(queue))
                 await self._bounded(claim_number)
@@ -117,37 +134,30 @@ class HistoryProcessor:
         """Wait while too much is held, so that the rest waits in the broker."""
         while claim_number == self._positions.claim_number:
             busy = [queue.writer for queue in self._queues.values() if queue.writer and not queue.writer.done()]
-            if not busy or sum(len(queue.records) for queue in self._queues.values()) < HELD_EVENTS_MAX:
+            if not busy or sum(map(len, self._queues.values())) < HELD_EVENTS_MAX:
                 return
             await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
 
     async def _write(self, queue: _Queue) -> None:
         """Write all of a partition that can be written; an interrupted range that is still short is held back."""
-        while queue.records and queue.claim_number == self._positions.claim_number:
-            if queue.trickles and len(queue.records) < GATHERED_EVENTS_MIN:
+        while queue.stretches and queue.claim_number == self._positions.claim_number:
+            if queue.trickles and len(queue) < GATHERED_EVENTS_MIN:
                 await asyncio.sleep(GATHER_S)
-            position = self._positions[queue.tp]
-            low = position.stored
+            low = self._positions[queue.tp].stored
             high = await self._interrupted(queue.tp, low) if not queue.resumed else None
-            if high is None:
-                batch = queue.records[:INSERT_EVENTS_MAX]
-                high = batch[-1].offset + 1
-            elif queue.records[-1].offset + 1 < high:
+            if high is not None and queue.high < high:
                 return
-            else:
-                batch = [record for record in queue.records if record.offset < high]
-            try:
-                async with self._inserting:
-                    move = Move(queue.tp, position.epoch, low, high, len(batch))
-                    await self._insert(batch, move, position, queue.claim_number)
-            except Fenced as fenced:
-                log.warning("%s", fenced)
-                self._metrics.fenced.inc()
-                await self._regain(queue.claim_number)
+            if queue.claim_number != self._positions.claim_number:
+                return
+            records = queue.first(high)
+            insert = partial(self._insert, queue.tp, records, queue.claim_number)
+            async with self._inserting:
+                written = await self._commit.fencing(queue.claim_number, insert)
+            if not written:
                 return
             queue.resumed = True
-            queue.trickles = len(batch) < GATHERED_EVENTS_MIN
-            del queue.records[: len(batch)]
+            queue.trickles = len(records) < GATHERED_EVENTS_MIN
+            queue.drop(records.high)
 
     async def _interrupted(self, tp: TP, low: int) -> int | None:
         """Where the range ends that a worker was writing when it died, if one was."""
@@ -156,37 +166,35 @@ class HistoryProcessor:
         )
         return row["high"] if row is not None and row["low"] == low and row["high"] > low else None
 
-    async def _insert(self, batch: Sequence[Any], move: Move, position: Position, claim_number: int) -> None:
-        token = f"{self._positions.group}:{move.tp.topic}:{move.tp.partition}:{move.low}-{move.high}"
-        await self._database.write(lambda connection: self._intend(connection, move, token))
-        found = await asyncio.to_thread(screen, batch, move.tp, position.dots, self._decoder, "history")
-        await self._send(found, move.tp, token)
-        changed = found.dots.changed_since(position.dots)
-        stored = replace(move, events=len(found.kept), stamp=found.stamp, origins=changed)
+    async def _insert(self, tp: TP, records: Records, claim_number: int) -> None:
+        """Write a range that begins at the stored position. Raises Fenced."""
+        if claim_number != self._positions.claim_number:
+            return
+        position = self._positions[tp]
+        token = f"{self._positions.group}:{tp.topic}:{tp.partition}:{records.low}-{records.high}"
+        await self._database.write(lambda connection: self._intend(connection, tp, position, records, token))
+        taken = await self._intake.take({tp: records}, self._positions)
+        if taken is None:
+            return
+        await self._send(taken, tp, token)
+        await self._commit.store(claim_number, taken.moves, taken.dead)
+        taken.settle()
+        self._metrics.taken(taken, self._clock.now_ms())
 
-        async def finish(connection: Any) -> None:
-            if await self._positions.advance(connection, [stored]):
-                await dead_letters.store(connection, found.dead)
-
-        await self._database.write(finish)
-        position.dots = found.dots
-        self._positions.stored([stored], claim_number)
-        self._metrics.stored(len(found.kept), self._clock.now_ms())
-        self._metrics.dead(len(found.dead))
-
-    async def _intend(self, connection: Any, move: Move, token: str) -> None:
+    async def _intend(self, connection: Any, tp: TP, position: Position, records: Records, token: str) -> None:
+        move = Move(tp, position.epoch, records.low, records.high)
         await self._positions.hold(connection, move)
         await connection.execute(
-            _WRITE_RANGE, self._positions.group, move.tp.topic, move.tp.partition, move.low, move.high, token
+            _WRITE_RANGE, self._positions.group, tp.topic, tp.partition, records.low, records.high, token
         )
 
-    async def _send(self, found: Screened, tp: TP, token: str) -> None:
-        if not found.kept:
+    async def _send(self, taken: Taken, tp: TP, token: str) -> None:
+        records = taken.records[tp]
+        if not len(records):
             return
-        located = log_fields(tp.topic, tp.partition)
 
         def insert() -> None:
-            records = [record.value + located(record.offset) for record in found.kept]
-            self._events.insert(tp.topic, records, token, found.facts)
+            rows = framed(records.values, records.offsets, tp.topic, tp.partition)
+            self._events.insert(tp.topic, rows, token, taken.facts)
 
         await persist("ClickHouse", lambda: asyncio.to_thread(insert), self._waiting, self._events.passing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from inference.slots import Urgency
@@ -14,6 +14,7 @@ from streams.metrics import Metrics
 from streams.positions import Positions
 from streams.processors.answering import Answering
 from streams.processors.flow import Flow, Tap
+from streams.processors.intake import Intake
 from streams.processors.prefix import Piece, Prefix
 from streams.transport import Batch, Poll, polls
 
@@ -47,9 +48,17 @@ class InferProcessor:
     """
 
     def __init__(
-        self, worker: Worker, answering: Answering, positions: Positions, metrics: Metrics, clock: Clock, tap: Tap
+        self,
+        worker: Worker,
+        intake: Intake,
+        answering: Answering,
+        positions: Positions,
+        metrics: Metrics,
+        clock: Clock,
+        tap: Tap,
     ) -> None:
         self._worker = worker
+        self._intake = intake
         self._answering = answering
         self._positions = positions
         self._metrics = metrics
@@ -61,7 +70,7 @@ class InferProcessor:
         self._progress = asyncio.Event()
         self._over = False
         positions.on_claim.append(lambda: self._take_in_hand(positions.claim_number))
-        answering.on_fenced.append(lambda: self._take_in_hand(None))
+        answering.commit.on_fenced.append(lambda: self._take_in_hand(None))
 
     def in_hand(self) -> Mapping[str, int]:
         """How many requests of each tier are being answered."""
@@ -83,20 +92,31 @@ class InferProcessor:
     async def _take_up(self, stream: AsyncIterator[Batch], group: asyncio.TaskGroup) -> None:
         async for poll in polls(stream, self._positions):
             if poll.claim_number == self._hand.claim_number:
-                for event, piece in sorted(self._pieces(poll), key=_urgency):
+                requests = [pair async for pair in self._pieces(poll)]
+                for event, piece in sorted(requests, key=_urgency):
                     self._begin(event, piece, group)
                 self._progress.set()
             # Until there is room the stream's buffer stays full, and so the poll loop waits; heartbeats go on.
             await self._hand.flow.room.wait()
 
-    def _pieces(self, poll: Poll) -> Iterator[tuple[Event, Piece]]:
+    async def _pieces(self, poll: Poll) -> AsyncIterator[tuple[Event, Piece]]:
+        hand = self._hand
         for tp, records in poll.records.items():
-            for start in range(0, len(records), PIECE_RECORDS):
-                part = Poll(poll.claim_number, {tp: records[start : start + PIECE_RECORDS]})
-                events, moves, dead = self._answering.take(part)
-                for move in moves:
-                    piece = self._hand.prefix.add(move, dead, len(events))
-                    yield from ((event, piece) for event in events)
+            while records.low < records.high:
+                part = records.first(PIECE_RECORDS)
+                records = records.since(part.high)
+                taken = await self._intake.take({tp: part}, self._positions)
+                if hand is not self._hand:
+                    return
+                if taken is None:
+                    continue
+                taken.settle()
+                [move] = taken.moves
+                requests = [one.event for one in taken.admitted if not one.past]
+                self._metrics.passed_over.inc(taken.events - len(requests))
+                piece = hand.prefix.add(move, taken.dead, len(requests))
+                for request in requests:
+                    yield request, piece
 
     def _begin(self, event: Event, piece: Piece, group: asyncio.TaskGroup) -> None:
         hand, tier = self._hand, event.decision_requested.tier
@@ -125,10 +145,8 @@ class InferProcessor:
             moves, dead = hand.prefix.pop()
             if not moves or hand.claim_number is None:
                 continue
-            await self._answering.finish(moves, dead, hand.claim_number)
-            if hand is self._hand:
+            if await self._answering.finish(hand.claim_number, moves, dead):
                 self._metrics.stored(sum(move.events for move in moves), self._clock.now_ms())
-                self._metrics.dead(len(dead))
 
     def _take_in_hand(self, claim_number: int | None) -> None:
         self._hand.drop()

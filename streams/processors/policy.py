@@ -8,23 +8,23 @@ without noticing stores nothing, and so says nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from faust.types import TP
-
-from schemas import TOPICS, Event, PermanentError, Topic, fact_of
-from streams import dead_letters, policy_states
+from schemas import TOPICS, PermanentError, Topic
+from streams import policy_states
 from streams.clock import Clock
 from streams.database import Database
 from streams.dead_letters import DeadLetter
 from streams.metrics import Metrics
 from streams.policy import Policy, State
-from streams.positions import Fenced, Move, Positions
-from streams.processors.screening import usable
+from streams.positions import Positions
+from streams.processors.commit import Commit
+from streams.processors.intake import Intake
+from streams.processors.taken import Admitted, Taken
 from streams.publications import Publication, Publications
-from streams.transport import Batch, Poll, Regain, polls
+from streams.transport import Batch, polls
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +32,13 @@ ROLE = "policy"
 
 
 @dataclass(slots=True)
-class _Taken:
+class _Work:
     """What one poll comes to: all that one transaction stores."""
 
+    taken: Taken
     states: Mapping[str, State]
-    moves: list[Move] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     publications: list[Publication] = field(default_factory=list)
-
-    @property
-    def events(self) -> int:
-        return sum(move.events for move in self.moves)
 
 
 class PolicyProcessor:
@@ -52,21 +48,23 @@ class PolicyProcessor:
         self,
         policies: Mapping[str, Policy],
         *,
+        intake: Intake,
         publications: Publications,
         positions: Positions,
         database: Database,
+        commit: Commit,
         metrics: Metrics,
         clock: Clock,
-        regain: Regain,
         topics: Mapping[str, Topic] = TOPICS,
     ) -> None:
         self._policies = policies
+        self._intake = intake
         self._publications = publications
         self._positions = positions
         self._database = database
+        self._commit = commit
         self._metrics = metrics
         self._clock = clock
-        self._regain = regain
         self._topics = topics
         self._states: Mapping[str, State] = {}
         #: The claim under which the states were read: under another they are somebody else's.
@@ -78,9 +76,10 @@ class PolicyProcessor:
             await self._ready(poll.claim_number)
             if poll.claim_number != self._positions.claim_number:
                 continue
-            taken = self._take(poll)
-            if taken.moves:
-                await self._store(taken, poll.claim_number)
+            taken = await self._intake.take(poll.records, self._positions)
+            if taken is not None:
+                taken.settle()
+                await self._store(self._react_all(taken), poll.claim_number)
 
     async def _ready(self, claim_number: int) -> None:
         if claim_number != self._claim_number:
@@ -88,74 +87,53 @@ class PolicyProcessor:
             self._states = await self._database.read(lambda c: policy_states.read(c, group, policies))
             self._claim_number = claim_number
 
-    def _take(self, poll: Poll) -> _Taken:
-        taken = _Taken(self._states)
-        events = [each for tp, records in poll.records.items() for each in self._usable(tp, records, taken)]
+    def _react_all(self, taken: Taken) -> _Work:
+        work = _Work(taken, self._states)
         # Partitions have no order among them; stamps give one in which causes come before effects.
-        events.sort(key=lambda each: (each[0].stamp, each[0].region, each[0].origin, each[0].sequence))
-        for event, tp, record in events:
-            self._react(event, tp, record, taken)
-        return taken
+        for one in sorted(taken.admitted, key=_in_order):
+            self._react(one, work)
+        self._metrics.passed_over.inc(sum(one.past for one in taken.admitted))
+        return work
 
-    def _usable(self, tp: TP, records: list[Any], taken: _Taken) -> Iterator[tuple[Event, TP, Any]]:
-        position = self._positions[tp]
-        fresh = [record for record in records if record.offset >= position.reading]
-        if not fresh:
-            return
-        before, events, stamp = position.dots.copy(), 0, 0
-        for record in fresh:
-            try:
-                event = usable(record)
-                fact_of(event)
-            except PermanentError as error:
-                taken.dead.append(DeadLetter.of(record, tp, ROLE, error.reason, error))
-                continue
-            if position.dots.admit(event.origin, event.sequence):
-                events, stamp = events + 1, max(stamp, event.stamp)
-                yield event, tp, record
-        low, high = position.reading, fresh[-1].offset + 1
-        position.reading = high
-        taken.moves.append(Move(tp, position.epoch, low, high, events, stamp, position.dots.changed_since(before)))
-
-    def _react(self, event: Event, tp: TP, record: Any, taken: _Taken) -> None:
+    def _react(self, one: Admitted, work: _Work) -> None:
+        tp, record, event, past = one
         fact = event.WhichOneof("fact")
         for name, policy in self._policies.items():
             if fact not in policy.facts:
                 continue
             try:
-                state, said = policy.react(taken.states[name], event)
-                publications = [Publication.of(fact, subject, event, self._topics) for subject, fact in said]
+                state, said = policy.react(work.states[name], event)
+                # Of the past before the first start only the state is learned.
+                wanted = () if past else said
+                publications = [Publication.of(fact, subject, event, self._topics) for subject, fact in wanted]
             except Exception as error:
                 # One event that a policy stumbles over must not end the world; it is kept, and the others go on.
                 log.exception("policy %s cannot react to %s/%d offset %d", name, *tp, record.offset)
                 reason = error.reason if isinstance(error, PermanentError) else "policy_failed"
-                taken.dead.append(DeadLetter.of(record, tp, ROLE, reason, error))
+                work.dead.append(DeadLetter.of(record, tp, ROLE, reason, error))
             else:
-                taken.publications += publications
-                if state is not taken.states[name]:
-                    taken.states = {**taken.states, name: state}
+                work.publications += publications
+                if state is not work.states[name]:
+                    work.states = {**work.states, name: state}
 
-    async def _store(self, taken: _Taken, claim_number: int) -> None:
+    async def _store(self, work: _Work, claim_number: int) -> None:
         group = self._positions.group
 
-        async def store(connection: Any) -> None:
-            if await self._positions.advance(connection, taken.moves):
-                await dead_letters.store(connection, taken.dead)
-                await policy_states.save(connection, group, self._policies, self._states, taken.states)
-                await self._publications.add(connection, taken.publications)
+        async def effect(connection: Any) -> Sequence[DeadLetter]:
+            await policy_states.save(connection, group, self._policies, self._states, work.states)
+            await self._publications.add(connection, work.publications)
+            return ()
 
-        try:
-            await self._database.write(store)
-        except Fenced as fenced:
-            log.warning("%s", fenced)
-            self._metrics.fenced.inc()
+        if not await self._commit.run(claim_number, work.taken.moves, [*work.taken.dead, *work.dead], effect):
             # What was made of these events is nobody's: the states are read again with the next claim.
             self._claim_number = 0
-            await self._regain(claim_number)
             return
-        self._states = taken.states
-        self._positions.stored(taken.moves, claim_number)
-        if taken.publications:
+        self._states = work.states
+        if work.publications:
             self._publications.stored()
-        self._metrics.stored(taken.events, self._clock.now_ms())
-        self._metrics.dead(len(taken.dead))
+        self._metrics.taken(work.taken, self._clock.now_ms())
+
+
+def _in_order(one: Admitted) -> tuple[int, str, str, int]:
+    event = one.event
+    return event.stamp, event.region, event.origin, event.sequence

@@ -55,5 +55,14 @@ def _joined(moves: Sequence[Move]) -> Move:
     """Moves that follow each other, as one."""
     first, last = moves[0], moves[-1]
     origins = {name: origin for move in moves for name, origin in move.origins.items()}
-    events, stamp = sum(move.events for move in moves), max(move.stamp for move in moves)
-    return Move(first.tp, first.epoch, first.low, last.high, events, stamp, origins)
+    return Move(
+        first.tp,
+        first.epoch,
+        first.low,
+        last.high,
+        events=sum(move.events for move in moves),
+        stamp=max(move.stamp for move in moves),
+        origins=origins,
+        passed=sum(move.passed for move in moves),
+        appended_ms=max(move.appended_ms for move in moves),
+    )

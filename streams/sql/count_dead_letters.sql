@@ -1,3 +1,3 @@
-select topic, partition, count(distinct record_offset) as dead_letters
+select topic, partition, count(*) as dead_letters
 from dead_letters
 group by topic, partition

@@ -1,7 +1,7 @@
-select p.topic, p.partition, p.next_offset, p.events,
-  coalesce(d.numbered - d.missing, 0)::bigint as "distinct",
-  coalesce(d.duplicates, 0)::bigint as duplicates,
-  coalesce(d.missing, 0)::bigint as missing,
+select p.topic, p.partition, p.next_offset, p.events, p.passed, p.lost,
+  (coalesce(d.numbered - d.missing, 0) + p.forgotten_events)::bigint as "distinct",
+  (coalesce(d.duplicates, 0) + p.forgotten_duplicates)::bigint as duplicates,
+  least(coalesce(d.missing, 0), 9223372036854775807)::bigint as missing,
   coalesce(x.dead_letters, 0)::bigint as dead_letters
 from positions p
 left join (
@@ -14,7 +14,7 @@ left join (
 left join (
   select topic, partition, count(*) as dead_letters
   from dead_letters
-  where role = $2
+  where $2 = any(roles)
   group by topic, partition
 ) x using (topic, partition)
 where p.group_name = $1

@@ -1,3 +1,5 @@
-insert into dead_letters (topic, partition, record_offset, role, reason, detail, key, value)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
-on conflict do nothing
+insert into dead_letters as d (topic, partition, record_offset, roles, reason, detail, key, value, appended_ms)
+values ($1, $2, $3, array[$4::text], $5, $6, $7, $8, $9)
+on conflict (topic, partition, record_offset)
+do update set roles = array(select distinct role from unnest(d.roles || excluded.roles) as role order by role)
+where not d.roles @> excluded.roles

@@ -1,4 +1,4 @@
-select topic, partition, record_offset, role, reason, detail, key, value
+select topic, partition, record_offset, roles, reason, detail, key, value
 from dead_letters
 where not published
 order by found_at, topic, partition, record_offset

@@ -19,7 +19,7 @@ from projections.clickhouse import migrate
 from projections.fold import Fold
 from projections.postgres import Writer
 from projections.postgres import migrate as migrate_postgres
-from projections.records import log_fields
+from projections.records import concatenate, log_fields
 from schemas import ApprovalGiven, CostSampled, DecisionEffective, DecisionProposed, DecisionRequested, Event, VoteCast
 from streams.admin import create_topics
 from streams.clickhouse import Events, connect
@@ -108,7 +108,7 @@ async def test_a_decision_is_told_from_its_request_to_its_cost_each_event_once(
     place = log_fields("ai.decisions.v1", 0)
     records = [value + place(offset) for offset, value in enumerate([*values, values[0]])]
     names = {"decision_requested", "vote_cast", "decision_proposed", "cost_sampled", "decision_effective"}
-    Events(clickhouse).insert("ai.decisions.v1", records, "once", frozenset(names))
+    Events(clickhouse).insert("ai.decisions.v1", concatenate(records), "once", frozenset(names))
     told = await life(replace(servers, clickhouse=clickhouse), "d1")
     assert [one.fact for one in told] == [
         "decision_requested", "vote_cast", "decision_proposed", "cost_sampled", "decision_effective",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from projections.clickhouse import migrate
-from projections.records import log_fields
+from projections.records import concatenate, log_fields
 from schemas import (
     ApprovalRequested,
     CostSampled,
@@ -50,7 +50,7 @@ def test_what_took_effect_what_waits_and_what_was_declined_are_told_apart(clickh
     events = [written.event(fact, "hero", (BEGAN_MS + n) << 16)[1] for n, fact in enumerate(facts)]
     place = log_fields("ai.decisions.v1", 0)
     records = [event.SerializeToString() + place(offset) for offset, event in enumerate(events)]
-    Events(clickhouse).insert("ai.decisions.v1", records, "once", NAMES)
+    Events(clickhouse).insert("ai.decisions.v1", concatenate(records), "once", NAMES)
     rows = connect(clickhouse).query(statement("tally_decisions"), parameters={"since": 0}).result_rows
     found = {one.agent: one for one in (Decision(*row) for row in rows)}
     assert (found["weather"].effective_ms, found["weather"].calls, found["weather"].put_ms) == (BEGAN_MS + 7, 1, 0)
@@ -83,7 +83,7 @@ def test_of_what_was_reused_the_answers_that_others_paid_for_are_sampled_with_wh
     events = [written.event(fact, "hero", (BEGAN_MS + n) << 16)[1] for n, fact in enumerate(facts)]
     place = log_fields("ai.decisions.v1", 0)
     records = [event.SerializeToString() + place(offset) for offset, event in enumerate(events)]
-    Events(clickhouse).insert("ai.decisions.v1", records, "once", NAMES)
+    Events(clickhouse).insert("ai.decisions.v1", concatenate(records), "once", NAMES)
     asked_for = {"since": 0, "size": 10}
     rows = connect(clickhouse).query(statement("sample_reused"), parameters=asked_for).result_rows
     found = {one.decision_id: one for one in (Reused(*row) for row in rows)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.dots import HOLES_MAX, Dots, Origin
+from projections.errors import DotUnknown
 
 sequences = st.lists(st.integers(1, 40), max_size=80)
 
@@ -53,21 +55,43 @@ def test_origins_are_told_apart() -> None:
     assert dots.duplicates == 1
 
 
-def test_a_copy_changes_apart_and_tells_what_changed() -> None:
+def test_what_begins_as_dots_changes_apart_until_it_is_taken_over() -> None:
     before = Dots()
     before.admit("quiet", 1)
     before.admit("busy", 1)
-    after = before.copy()
-    after.admit("busy", 2)
-    after.admit("new", 1)
-    assert after.changed_since(before) == {"busy": Origin(2), "new": Origin(1)}
-    assert before.origins["busy"] == Origin(1)
+    after = before.begin()
+    assert after.admit("busy", 2)
+    assert not after.admit("busy", 1)
+    assert after.admit("new", 1)
+    assert after.origins == {"busy": Origin(2, duplicates=1), "new": Origin(1)}
+    assert before.origins == {"quiet": Origin(1), "busy": Origin(1)}
+    before.take_over(after)
+    assert list(before.origins) == ["quiet", "busy", "new"]
+    assert before.origins["busy"] == Origin(2, duplicates=1)
 
 
-def test_the_oldest_holes_are_given_up_past_the_limit() -> None:
-    origin = Origin()
+def test_a_batch_looks_at_its_own_origins_alone() -> None:
+    many = Dots({f"life-{number}": Origin(1) for number in range(10_000)})
+    batch = many.begin()
+    batch.admit("life-7", 2)
+    assert list(batch.origins) == ["life-7"]
+
+
+def with_given_up_gaps() -> Dots:
+    dots = Dots()
     for sequence in range(2, 2 * HOLES_MAX + 12, 2):
-        origin.admit(sequence)
-    assert len(origin.holes) == HOLES_MAX
-    assert not origin.admit(1)
-    assert origin.admit(2 * HOLES_MAX + 1)
+        dots.admit("o", sequence)
+    return dots
+
+
+def test_past_the_limit_the_oldest_gaps_are_given_up_and_what_lies_there_cannot_be_told_from_a_repeat() -> None:
+    dots = with_given_up_gaps()
+    assert len(dots.origins["o"].holes) == HOLES_MAX
+    for sequence in (1, 2, 9):
+        with pytest.raises(DotUnknown):
+            dots.admit("o", sequence)
+        with pytest.raises(DotUnknown):
+            dots.admit_run("o", np.array([sequence], np.uint64))
+    assert dots.duplicates == 0
+    assert dots.admit("o", 2 * HOLES_MAX + 1)
+    assert not dots.admit("o", 2 * HOLES_MAX + 2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,13 +17,16 @@ from inference.batching import SIZE
 from inference.counters import Counters
 from inference.engines import Scripted
 from inference.worker import IN_FLIGHT_MIN
+from projections.dots import Dots
 from schemas import DecisionProposed, DecisionRequested, Event
 from streams.clock import Clock
 from streams.decision_metrics import DecisionMetrics
 from streams.metrics import Metrics
-from streams.positions import Move
+from streams.positions import Move, Position
 from streams.processors.infer import InferProcessor
-from streams.transport import Batch, Poll
+from streams.processors.intake import intake_of
+from streams.records import Record, Records
+from streams.transport import Batch
 from tests.inference.asking import NOW_MS, happened, worker
 from tests.waiting import eventually_async
 
@@ -37,9 +41,16 @@ class Claimed:
         self.claim_number = 1
         self.on_claim: list[Callable[[], None]] = []
         self.next_offsets: Mapping[TP, int] = {TP0: 0}
+        self._position = Position(1, 0, 0, Dots())
+
+    def __getitem__(self, tp: TP) -> Position:
+        return self._position
+
+    async def recall(self, origins: Mapping[TP, Collection[str]]) -> None: ...
 
     def claim_again(self) -> None:
         self.claim_number += 1
+        self._position = Position(1, 0, 0, Dots())
         for tell in self.on_claim:
             tell()
 
@@ -50,20 +61,17 @@ class Log:
     def __init__(self) -> None:
         self.published: list[Message] = []
         self.stored: list[Move] = []
-        self.on_fenced: list[Callable[[], None]] = []
+        self.commit = SimpleNamespace(on_fenced=[])
         self.broken: Exception | None = None
-
-    def take(self, poll: Poll) -> tuple[list[Event], list[Move], list[Any]]:
-        [(tp, records)] = poll.records.items()
-        return [event for _, event in records], [Move(tp, 1, records[0][0], records[-1][0] + 1, len(records))], []
 
     def publish(self, event: Event, facts: Sequence[Message]) -> None:
         if self.broken is not None:
             raise self.broken
         self.published += facts
 
-    async def finish(self, moves: list[Move], dead: list[Any], claim_number: int) -> None:
+    async def finish(self, claim_number: int, moves: list[Move], dead: list[Any]) -> bool:
         self.stored += moves
+        return True
 
     def proposed(self) -> set[str]:
         return {fact.decision_id for fact in self.published if isinstance(fact, DecisionProposed)}
@@ -88,14 +96,15 @@ class Running:
     def __init__(self, engine: Scripted) -> None:
         self.claims, self.log, self.taken = Claimed(), Log(), 0
         self.inference = worker(engine, tiers=["gold"])
-        parts: Any = (self.inference, self.log, self.claims, Metrics("infer", CollectorRegistry()), Clock(), OneTier())
+        metrics = Metrics("infer", CollectorRegistry())
+        parts: Any = (self.inference, intake_of("infer"), self.log, self.claims, metrics, Clock(), OneTier())
         self.processor = InferProcessor(*parts)
         self._polls: asyncio.Queue[Batch | None] = asyncio.Queue()
         self.task = asyncio.create_task(self.processor.run(self._stream()))
 
     def feed(self, numbers: Sequence[int]) -> None:
-        records = [(number, _request(number)) for number in numbers]
-        self._polls.put_nowait(Batch(TP0, records, self.claims.claim_number, False))
+        records = [Record(number, NOW_MS, None, _request(number).SerializeToString()) for number in numbers]
+        self._polls.put_nowait(Batch(TP0, Records.of(records), self.claims.claim_number, False))
 
     async def end(self) -> None:
         self._polls.put_nowait(None)
@@ -117,7 +126,9 @@ def _request(number: int) -> Event:
         deadline_ms=NOW_MS + 600_000,
         cost_cap_usd_micros=1_000_000,
     )
-    return happened(fact, number=number + 1)
+    event = happened(fact, number=number + 1)
+    event.origin, event.sequence = "game", number + 1
+    return event
 
 
 async def test_everything_is_answered_and_the_positions_move_to_its_end() -> None:
@@ -167,7 +178,7 @@ async def test_a_fenced_worker_drops_what_it_has_and_takes_nothing_up_before_its
     running = Running(engine)
     running.feed(range(2))
     await eventually_async(lambda: len(engine.asked) == 2)
-    for tell in running.log.on_fenced:
+    for tell in running.log.commit.on_fenced:
         tell()
     running.feed(range(2, 4))
     await eventually_async(lambda: running.taken == 2 and engine.aborted == 2)
