@@ -22,6 +22,7 @@ from streams.metrics import Metrics
 from streams.positions import Positions
 from streams.processors.answering import Answering
 from streams.processors.decide import DecideProcessor
+from streams.records import Record, Records
 from streams.transport import Batch
 from tests.deciders import AGENTS
 from tests.log import Life
@@ -99,14 +100,14 @@ class Bench:
         made = [self.life.event(fact, SUBJECT, pack(at_ms))[1] for fact in facts]
         begin = self.positions[tp].reading
         records = [record(begin + n, event) for n, event in enumerate(made)]
-        self.polls.put_nowait(Batch(tp, records, self.positions.claim_number, False))
+        self.polls.put_nowait(Batch(tp, Records.of(records), self.positions.claim_number, False))
 
     async def stored(self, tp: TP, offset: int) -> None:
         await eventually_async(lambda: self.positions.next_offsets[tp] >= offset)
 
 
-def record(offset: int, event: Event) -> Any:
-    return SimpleNamespace(offset=offset, value=event.SerializeToString(), key=None)
+def record(offset: int, event: Event) -> Record:
+    return Record(offset, NOW_MS, None, event.SerializeToString())
 
 
 def request(deadline_ms: int = NOW_MS + 60_000, decision_id: str = "d1", *, agent: str = "guard") -> DecisionRequested:

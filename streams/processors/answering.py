@@ -57,12 +57,12 @@ class Answering:
         dead: list[DeadLetter] = []
         for tp, records in poll.records.items():
             position = self._positions[tp]
-            fresh = [record for record in records if record.offset >= position.reading]
-            if not fresh:
+            fresh = list(records.since(position.reading))
+            if records.high <= position.reading:
                 continue
             before, had = position.dots.copy(), len(events)
             self._decode(fresh, tp, events, dead)
-            low, high = position.reading, fresh[-1].offset + 1
+            low, high = position.reading, records.high
             stamp = max((event.stamp for event in events[had:]), default=0)
             changed = position.dots.changed_since(before)
             moves.append(Move(tp, position.epoch, low, high, len(events) - had, stamp, changed))

@@ -23,6 +23,7 @@ from streams.database import Database, Waiting, persist
 from streams.metrics import Metrics
 from streams.positions import Fenced, Move, Position, Positions
 from streams.processors.screening import Screened, screen
+from streams.records import Records
 from streams.statements import statement
 from streams.transport import Batch, Regain, polls
 
@@ -65,11 +66,10 @@ class _Queue:
     #: Whether the last insert was a small one: then the next waits a moment for more.
     trickles: bool = False
 
-    def add(self, records: Sequence[Any], position: Position) -> None:
+    def add(self, records: Records, position: Position) -> None:
         """Take up the records that were not taken up before."""
-        old = records[0].offset < position.reading
-        self.records += [record for record in records if record.offset >= position.reading] if old else records
-        position.reading = max(position.reading, records[-1].offset + 1)
+        self.records += records.since(position.reading)
+        position.reading = max(position.reading, records.high)
 
 
 class HistoryProcessor:

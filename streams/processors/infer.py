@@ -91,8 +91,11 @@ class InferProcessor:
 
     def _pieces(self, poll: Poll) -> Iterator[tuple[Event, Piece]]:
         for tp, records in poll.records.items():
-            for start in range(0, len(records), PIECE_RECORDS):
-                part = Poll(poll.claim_number, {tp: records[start : start + PIECE_RECORDS]})
+            left = records
+            while left.high > left.low:
+                next_ones = left.first(PIECE_RECORDS)
+                left = left.since(next_ones.high)
+                part = Poll(poll.claim_number, {tp: next_ones})
                 events, moves, dead = self._answering.take(part)
                 for move in moves:
                     piece = self._hand.prefix.add(move, dead, len(events))

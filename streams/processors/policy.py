@@ -24,6 +24,7 @@ from streams.policy import Policy, State
 from streams.positions import Fenced, Move, Positions
 from streams.processors.screening import usable
 from streams.publications import Publication, Publications
+from streams.records import Records
 from streams.transport import Batch, Poll, Regain, polls
 
 log = logging.getLogger(__name__)
@@ -97,10 +98,10 @@ class PolicyProcessor:
             self._react(event, tp, record, taken)
         return taken
 
-    def _usable(self, tp: TP, records: list[Any], taken: _Taken) -> Iterator[tuple[Event, TP, Any]]:
+    def _usable(self, tp: TP, records: Records, taken: _Taken) -> Iterator[tuple[Event, TP, Any]]:
         position = self._positions[tp]
-        fresh = [record for record in records if record.offset >= position.reading]
-        if not fresh:
+        fresh = list(records.since(position.reading))
+        if records.high <= position.reading:
             return
         before, events, stamp = position.dots.copy(), 0, 0
         for record in fresh:
@@ -113,7 +114,7 @@ class PolicyProcessor:
             if position.dots.admit(event.origin, event.sequence):
                 events, stamp = events + 1, max(stamp, event.stamp)
                 yield event, tp, record
-        low, high = position.reading, fresh[-1].offset + 1
+        low, high = position.reading, records.high
         position.reading = high
         taken.moves.append(Move(tp, position.epoch, low, high, events, stamp, position.dots.changed_since(before)))
 

@@ -6,7 +6,6 @@ one, or one that holds anything odd, is taken up event by event in Python, which
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,7 @@ from schemas.stamps import COUNTER_BITS, time_ms
 from streams.dead_letters import DeadLetter
 from streams.positions import Move, Position
 from streams.processors.screening import admit, check_known, check_shapes, check_stamps, usable
+from streams.records import Records
 
 # Columns cost some 8 ms to start; below this many events Python is quicker (measured: they meet near 1,300).
 COLUMNS_EVENTS_MIN = 1_500
@@ -55,17 +55,18 @@ class _Share:
     position: Position
     records: Sequence[Any]
     dots: Dots
+    high: int
     events: int = 0
     stamp: int = 0
 
     def move(self) -> Move:
         changed = self.dots.changed_since(self.position.dots)
-        low, high = self.position.reading, self.records[-1].offset + 1
+        low, high = self.position.reading, self.high
         return Move(self.tp, self.position.epoch, low, high, self.events, self.stamp, changed)
 
     def settle(self) -> None:
         self.position.dots = self.dots
-        self.position.reading = self.records[-1].offset + 1
+        self.position.reading = self.high
 
 
 class Taking:
@@ -79,10 +80,10 @@ class Taking:
         self._decoder = decoder
         self._role = role
 
-    def take(self, records: Mapping[TP, Sequence[Any]], positions: Mapping[TP, Position]) -> Taken | None:
+    def take(self, records: Mapping[TP, Records], positions: Mapping[TP, Position]) -> Taken | None:
         """Take up a poll and step the positions over it; None when all of it has been taken up before."""
         found = (_share(tp, batch, positions[tp]) for tp, batch in records.items())
-        shares = [share for share in found if share.records]
+        shares = [share for share in found if share.high > share.position.reading]
         if not shares:
             return None
         total = sum(len(share.records) for share in shares)
@@ -91,7 +92,7 @@ class Taking:
                 return _settled(self._by_columns(shares), shares)
             except Exception:
                 # Whatever it was, event by event finds the records to blame and folds their neighbours.
-                shares = [_Share(one.tp, one.position, one.records, one.position.dots.copy()) for one in shares]
+                shares = [_share(one.tp, records[one.tp], one.position) for one in shares]
         return _settled(self._by_event(shares), shares)
 
     def _by_columns(self, shares: list[_Share]) -> Taken:
@@ -172,7 +173,8 @@ def _settled(taken: Taken, shares: list[_Share]) -> Taken:
     return taken
 
 
-def _share(tp: TP, records: Sequence[Any], position: Position) -> _Share:
+def _share(tp: TP, records: Records, position: Position) -> _Share:
     # After a seek back, what is already being stored comes again.
-    start = bisect_left(records, position.reading, key=lambda record: record.offset)
-    return _Share(tp, position, records[start:] if start else records, position.dots.copy())
+    if not isinstance(records, Records):
+        records = Records.of(records) if records else Records.of([], position.reading)
+    return _Share(tp, position, list(records.since(position.reading)), position.dots.copy(), records.high)

@@ -22,6 +22,7 @@ from streams.decision_metrics import DecisionMetrics
 from streams.metrics import Metrics
 from streams.positions import Move
 from streams.processors.infer import InferProcessor
+from streams.records import Record, Records
 from streams.transport import Batch, Poll
 from tests.inference.asking import NOW_MS, happened, worker
 from tests.waiting import eventually_async
@@ -55,7 +56,8 @@ class Log:
 
     def take(self, poll: Poll) -> tuple[list[Event], list[Move], list[Any]]:
         [(tp, records)] = poll.records.items()
-        return [event for _, event in records], [Move(tp, 1, records[0][0], records[-1][0] + 1, len(records))], []
+        events = [Event.FromString(record.value or b"") for record in records]
+        return events, [Move(tp, 1, records.low, records.high, len(records))], []
 
     def publish(self, event: Event, facts: Sequence[Message]) -> None:
         if self.broken is not None:
@@ -94,7 +96,8 @@ class Running:
         self.task = asyncio.create_task(self.processor.run(self._stream()))
 
     def feed(self, numbers: Sequence[int]) -> None:
-        records = [(number, _request(number)) for number in numbers]
+        made = [Record(number, NOW_MS, None, _request(number).SerializeToString()) for number in numbers]
+        records = Records.of(made)
         self._polls.put_nowait(Batch(TP0, records, self.claims.claim_number, False))
 
     async def end(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from faust.types import TP
 
+from streams.records import Record, Records
 from streams.transport import Batch, Poll, polls
 
 A, B = TP("players.actions.v1", 0), TP("players.actions.v1", 1)
@@ -24,6 +25,14 @@ class Claimed:
         self.claim_number += 1
 
 
+def log(*offsets: int) -> Records:
+    return Records.of([Record(offset, 0, None, b"") for offset in offsets])
+
+
+def offsets(poll: Poll) -> dict[TP, list[int]]:
+    return {tp: records.offsets.tolist() for tp, records in poll.records.items()}
+
+
 async def together(batches: list[Batch], claims: Claimed) -> list[Poll]:
     async def stream() -> AsyncIterator[Batch]:
         for batch in batches:
@@ -33,27 +42,35 @@ async def together(batches: list[Batch], claims: Claimed) -> list[Poll]:
 
 
 async def test_a_poll_holds_all_its_shares() -> None:
-    found = await together([Batch(A, [1, 2], 1, True), Batch(B, [3], 1, False), Batch(A, [4], 1, False)], Claimed())
-    assert [poll.records for poll in found] == [{A: [1, 2], B: [3]}, {A: [4]}]
+    shares = [Batch(A, log(1, 2), 1, True), Batch(B, log(3), 1, False), Batch(A, log(4), 1, False)]
+    found = await together(shares, Claimed())
+    assert list(map(offsets, found)) == [{A: [1, 2], B: [3]}, {A: [4]}]
     assert [len(poll) for poll in found] == [3, 1]
 
 
 async def test_a_share_from_before_a_claim_is_dropped() -> None:
-    found = await together([Batch(A, [1], 1, False), Batch(A, [2], 2, False)], Claimed(claim_number=2))
-    assert [poll.records for poll in found] == [{A: [2]}]
+    found = await together([Batch(A, log(1), 1, False), Batch(A, log(2), 2, False)], Claimed(claim_number=2))
+    assert list(map(offsets, found)) == [{A: [2]}]
 
 
 async def test_a_poll_cut_short_by_a_claim_does_not_leak_into_the_next() -> None:
     claims = Claimed()
 
     async def stream() -> AsyncIterator[Batch]:
-        yield Batch(A, [1], 1, True)
+        yield Batch(A, log(1), 1, True)
         claims.claim_number = 2
-        yield Batch(B, [2], 2, False)
+        yield Batch(B, log(2), 2, False)
 
     found = [poll async for poll in polls(stream(), claims)]
-    assert [poll.records for poll in found] == [{B: [2]}]
+    assert list(map(offsets, found)) == [{B: [2]}]
 
 
 async def test_a_poll_without_its_end_is_not_given() -> None:
-    assert await together([Batch(A, [1], 1, True)], Claimed()) == []
+    assert await together([Batch(A, log(1), 1, True)], Claimed()) == []
+
+
+async def test_shares_of_one_partition_are_one_stretch_and_may_hold_nothing() -> None:
+    empty = Records.of([], 3, 5)
+    [found] = await together([Batch(A, log(1, 2), 1, True), Batch(A, empty, 1, False)], Claimed())
+    assert offsets(found) == {A: [1, 2]}
+    assert (found.records[A].low, found.records[A].high) == (1, 5)
