@@ -1,4 +1,4 @@
-"""Faust's transport with batches: one message per partition per poll, whose value is the poll's raw records.
+"""Faust's transport with batches: one message per partition per poll, whose value is the poll's records in columns.
 
 Stock Faust makes four asyncio tasks per message, which caps it near 6,000 events/s on a core; its driver underneath
 delivers 600,000. Faust keeps assignment, rebalance, commits, processors, web views and monitor; the per-message path
@@ -12,16 +12,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol, cast
 
 import faust
-from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from schemas import PermanentError
+from streams import fetching
 from streams.records import Records
 from streams.standby import OneMember
 
@@ -30,6 +29,8 @@ Regain = Callable[[int], Awaitable[None]]
 
 # While some partitions are paused the others are waited for no longer than this at a time.
 PAUSED_LOOK_S = 0.05
+# The broker stamps Norn's topics.
+_APPEND_TIME = 1
 
 
 class OffsetLost(PermanentError):
@@ -57,7 +58,10 @@ class Claims(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One partition's share of one poll; `more` says that another share of the same poll follows."""
+    """One partition's share of one poll; `more` says that another share of the same poll follows.
+
+    It may hold no records and cover offsets all the same: those of a transaction's markers, say.
+    """
 
     tp: TP
     records: Records
@@ -87,36 +91,14 @@ class BatchSchema(faust.Schema[Any, Any]):
         return message.value
 
 
-class RawRecords:
-    """A fetched partition's records as the C parser gives them: offset, timestamp, key, value.
-
-    Takes the place of aiokafka's PartitionRecords, which makes a Python object of eleven fields of each record: half of
-    the cost of a poll. Control batches are passed over; aborted transactions are not told apart (read_uncommitted).
-    """
-
-    def __init__(self, fetched: Any) -> None:
-        self.next_fetch_offset: int = fetched.next_fetch_offset
-        self._iterator = self._unpack(fetched._tp, fetched._records, fetched._check_crcs)
-
-    def __iter__(self) -> Iterator[Any]:
-        # The same iterator each time: a poll that is full leaves the rest to the next.
-        return self._iterator
-
-    def _unpack(self, tp: TP, batches: Any, check_crcs: bool) -> Iterator[Any]:
-        while batches.has_next():
-            batch = batches.next_batch()
-            if check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {tp}")
-            if not batch.is_control_batch:
-                for record in batch:
-                    if record.offset >= self.next_fetch_offset:
-                        self.next_fetch_offset = record.offset + 1
-                        yield record
-            self.next_fetch_offset = batch.next_offset
-
-
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that fetches, without an object of eleven fields for each record."""
+    """The thread that fetches, into columns."""
+
+    async def on_start(self) -> None:
+        """Start the consumer, and tap what it fetches."""
+        await super().on_start()
+        fetcher = self._ensure_consumer()._fetcher
+        fetcher._client = fetching.Tap(fetcher._client)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -130,11 +112,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Any:
         if not self.consumer.flow_active:
             return {}
+        assert max_records is not None
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
-            records = await self._fetched(fetcher, active_partitions, max_records)
+            records = await fetching.poll(fetcher, active_partitions, max_records)
             if not records and timeout:
                 waiter = fetcher._create_fetch_waiter()
                 done, _ = await asyncio.wait({waiter}, timeout=timeout)
@@ -143,15 +126,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     return {}
                 # Raises what went wrong, an authorisation say.
                 waiter.result()
-                records = await self._fetched(fetcher, active_partitions, max_records)
+                records = await fetching.poll(fetcher, active_partitions, max_records)
         return records
-
-    async def _fetched(self, fetcher: Any, active_partitions: Any, max_records: int | None) -> Any:
-        for result in fetcher._records.values():
-            fetched = getattr(result, "_partition_records", None)
-            if isinstance(fetched, PartitionRecords):
-                result._partition_records = RawRecords(fetched)
-        return await fetcher.fetched_records(active_partitions, timeout=0, max_records=max_records)
 
 
 class Consumer(driver.Consumer):
@@ -164,10 +140,6 @@ class Consumer(driver.Consumer):
     def _claims(self) -> Claims:
         claims: Claims = self.app.claims  # type: ignore[attr-defined]
         return claims
-
-    @cached_property
-    def _next(self) -> dict[TP, int]:
-        return {}
 
     #: When the log was last asked for more, on the loop's clock.
     polled_at_s: float | None = None
@@ -189,14 +161,13 @@ class Consumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         # A worker that had nothing may be handed records before it has claimed where they are from; the claim seeks.
         held = claims.next_offsets.keys() & (records.keys() if active is None else active)
-        wanted = [(tp, batch) for tp, batch in records.items() if batch and tp in held]
-        for index, (tp, batch) in enumerate(wanted, start=1):
+        stretches = cast(Mapping[TP, Records], records)
+        wanted = [(tp, stretch) for tp, stretch in stretches.items() if tp in held]
+        for index, (tp, stretch) in enumerate(wanted, start=1):
             # A rebalance while an earlier share was handed over leaves the rest to whoever claims it next.
             if not self.flow_active or claim_number != claims.claim_number:
                 return
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            stretch = Records.of(batch, self._next.get(tp, batch[0].offset))
-            self._next[tp] = stretch.high
             yield tp, _message(Batch(tp, stretch, claim_number, index < len(wanted)), generation)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -229,7 +200,6 @@ class Consumer(driver.Consumer):
     def _seek_to(self, offsets: Mapping[TP, int]) -> None:
         for tp in self.assignment() & offsets.keys():
             self._thread.seek(tp, offsets[tp])
-            self._next[tp] = offsets[tp]
             self._read_offset[tp] = offsets[tp] or None
 
     def ack(self, message: Any) -> bool:
@@ -262,12 +232,14 @@ class Transport(driver.Transport):
 
 
 def _message(batch: Batch, generation: int) -> ConsumerMessage:
+    records = batch.records
     return ConsumerMessage(
         batch.tp.topic,
         batch.tp.partition,
-        batch.records.high - 1,
-        int(batch.records.timestamps.max(initial=0)) / 1000,
-        1,
+        # Faust drops a message below its read offset: that is where this one begins.
+        records.high - 1,
+        int(records.timestamps[-1]) / 1000 if len(records) else 0.0,
+        _APPEND_TIME,
         [],
         b"",
         cast(Any, batch),
@@ -282,15 +254,14 @@ def _message(batch: Batch, generation: int) -> ConsumerMessage:
 
 async def polls(stream: AsyncIterator[Batch], claims: Claims) -> AsyncIterator[Poll]:
     """Put the shares of each poll together again; shares read under an older claim are dropped."""
-    poll: Poll | None = None
+    shares: dict[TP, list[Records]] = {}
+    claim_number = 0
     async for batch in stream:
+        if batch.claim_number != claim_number:
+            shares, claim_number = {}, batch.claim_number
         if batch.claim_number != claims.claim_number:
-            poll = None
             continue
-        if poll is None or poll.claim_number != batch.claim_number:
-            poll = Poll(batch.claim_number)
-        held = poll.records.get(batch.tp)
-        poll.records[batch.tp] = batch.records if held is None else Records.joined([held, batch.records])
+        shares.setdefault(batch.tp, []).append(batch.records)
         if not batch.more:
-            yield poll
-            poll = None
+            yield Poll(claim_number, {tp: Records.joined(stretches) for tp, stretches in shares.items()})
+            shares = {}

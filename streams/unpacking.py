@@ -1,0 +1,204 @@
+"""The bytes of one fetch, unpacked into columns, batch by batch as they are asked for.
+
+A fetch brings whole batches of records. Control batches, and batches of aborted transactions, are passed over as
+aiokafka passes over them; the offsets that they hold are covered by the stretch all the same, so that a position moves
+over them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
+from faust.types import TP
+
+from streams.records import Record, Records
+
+# Of a batch in format 2: base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and max
+# timestamp, producer id, producer epoch, base sequence, count of records.
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_LENGTH = struct.Struct(">i")
+_LENGTH_AT, _MAGIC_AT, _CRC_COVERS_FROM = 8, 16, 21
+# What comes before the part of a batch that its length counts; and the shortest part, of a record in format 0.
+_OVERHEAD_BYTES, _LENGTH_MIN = 12, 14
+_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
+# The records of format 0 and 1 have no producer, and of format 0 no timestamp.
+_NO_PRODUCER, _NO_TIMESTAMP_MS = -1, -1
+
+
+class Span(NamedTuple):
+    """One batch inside the bytes of a fetch: where it lies, and what its header says."""
+
+    start: int
+    end: int
+    magic: int
+    crc: int
+    attributes: int
+    base: int
+    high: int
+    first_time_ms: int
+    last_time_ms: int
+    producer: int
+    records: int
+
+    @property
+    def control(self) -> bool:
+        """Whether it holds a transaction's marker in place of records."""
+        return bool(self.attributes & _CONTROL)
+
+    @property
+    def transactional(self) -> bool:
+        """Whether it is part of a transaction."""
+        return bool(self.attributes & _TRANSACTIONAL)
+
+
+def spans(raw: bytes) -> Iterator[Span]:
+    """The batches of a fetch, in order; the last one is left out where the broker cut it short.
+
+    Raises CorruptRecordException where a header cannot be true.
+    """
+    start = 0
+    while start + _OVERHEAD_BYTES <= len(raw):
+        [length] = _LENGTH.unpack_from(raw, start + _LENGTH_AT)
+        end = start + _OVERHEAD_BYTES + length
+        if end > len(raw):
+            return
+        if length < _LENGTH_MIN:
+            raise CorruptRecordException(f"a batch of {length} bytes is shorter than any record")
+        yield _span(raw, start, end)
+        start = end
+
+
+def _span(raw: bytes, start: int, end: int) -> Span:
+    magic = raw[start + _MAGIC_AT]
+    if magic < 2:
+        high = _batch(raw, start, end).next_offset
+        return Span(start, end, magic, 0, 0, 0, high, 0, 0, _NO_PRODUCER, 1)
+    if magic > 2 or end - start < _HEADER.size:
+        raise CorruptRecordException(f"a batch of {end - start} bytes in format {magic}; format 2 is the last known")
+    base, _, _, _, crc, attributes, last, first_time, last_time, producer, _, _, count = _HEADER.unpack_from(raw, start)
+    if base < 0 or last < 0 or not 0 <= count <= last + 1:
+        raise CorruptRecordException(f"a batch says that it holds {count} records of the {last + 1} from {base} on")
+    return Span(start, end, magic, crc, attributes, base, base + last + 1, first_time, last_time, producer, count)
+
+
+class Fetched:
+    """What one fetch brought of one partition.
+
+    aborted: producer id and first offset of each aborted transaction that the bytes touch, as the broker tells them;
+    empty where uncommitted records are wanted too.
+    """
+
+    def __init__(
+        self, tp: TP, raw: bytes, position: int, *, aborted: Iterable[tuple[int, int]] = (), check_crcs: bool = True
+    ) -> None:
+        #: The offset after the last one taken. The name is aiokafka's, which compares it with the position.
+        self.next_fetch_offset = position
+        self._tp = tp
+        self._raw = raw
+        self._spans = spans(raw)
+        self._check_crcs = check_crcs
+        self._aborted = sorted(aborted, key=lambda each: each[1], reverse=True)
+        self._aborting: set[int] = set()
+        # Unpacked and not yet taken, since a poll was full.
+        self._rest: Records | None = None
+        self._over = False
+
+    @property
+    def over(self) -> bool:
+        """Whether all has been taken."""
+        return self._over and self._rest is None
+
+    def take(self, records_max: int, bytes_max: int) -> Records:
+        """The next records, as many as these limits allow but one at least, and the offsets passed with them.
+
+        Raises CorruptRecordException where the bytes are no records.
+        """
+        taken = self._unpacked(records_max, bytes_max) if self._rest is None else self._rest
+        part = taken.first(min(records_max, _fitting(taken, bytes_max)))
+        self._rest = taken.since(part.high) if part.high < taken.high else None
+        self.next_fetch_offset = part.high
+        return part
+
+    def _unpacked(self, records_max: int, bytes_max: int) -> Records:
+        low = high = self.next_fetch_offset
+        found: list[Span] = []
+        count = size = 0
+        while count < records_max and size < bytes_max:
+            span = next(self._spans, None)
+            if span is None:
+                self._over = True
+                break
+            if self._wanted(span) and span.records and span.high > low:
+                found.append(span)
+                count += span.records
+                size += span.end - span.start
+            high = max(high, span.high)
+        return by_objects(self._raw, found, low, high)
+
+    def _wanted(self, span: Span) -> bool:
+        if self._check_crcs and not self._whole(span):
+            raise CorruptRecordException(f"{self._tp.topic}/{self._tp.partition}: the checksum at {span.base} is wrong")
+        while self._aborted and self._aborted[-1][1] <= span.base:
+            self._aborting.add(self._aborted.pop()[0])
+        if span.control:
+            if span.producer in self._aborting and self._aborts(span):
+                self._aborting.remove(span.producer)
+            return False
+        return not (span.transactional and span.producer in self._aborting)
+
+    def _whole(self, span: Span) -> bool:
+        if span.magic < 2:
+            return bool(_batch(self._raw, span.start, span.end).validate_crc())
+        return bool(calc_crc32c(self._raw[span.start + _CRC_COVERS_FROM : span.end]) == span.crc)
+
+    def _aborts(self, span: Span) -> bool:
+        return any(ControlRecord.parse(each.key) == ABORT_MARKER for each in _records(self._raw, span))
+
+
+def by_objects(raw: bytes, found: Iterable[Span], low: int, high: int) -> Records:
+    """These batches' records from the offset `low` on, by way of aiokafka's objects."""
+    position, records = low, []
+    for span in found:
+        for record in _records(raw, span):
+            if record.offset >= span.high:
+                raise CorruptRecordException(f"a batch that ends before {span.high} holds a record at {record.offset}")
+            if record.offset >= position:
+                position = record.offset + 1
+                records.append(record)
+    return Records.of(records, low, high)
+
+
+def _records(raw: bytes, span: Span) -> list[Record]:
+    try:
+        return [
+            Record(each.offset, _NO_TIMESTAMP_MS if each.timestamp is None else each.timestamp, each.key, each.value)
+            for each in _batch(raw, span.start, span.end)
+        ]
+    except (CorruptRecordException, UnsupportedCodecError):
+        raise
+    except Exception as error:
+        raise CorruptRecordException(f"the batch at {span.base} cannot be read: {error!r}") from error
+
+
+def _batch(raw: bytes, start: int, end: int) -> Any:
+    return MemoryRecords(raw[start:end]).next_batch()
+
+
+def _fitting(records: Records, bytes_max: int) -> int:
+    """How many of the records hold no more than so many bytes; one at least."""
+    if records.keys.nbytes + records.values.nbytes <= bytes_max:
+        return len(records)
+    ends = np.cumsum(_lengths(records.keys) + _lengths(records.values))
+    return max(1, int(np.searchsorted(ends, bytes_max, side="right")))
+
+
+def _lengths(column: Any) -> Any:
+    ends = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, column.offset * 4)
+    return np.diff(ends).astype(np.int64)
