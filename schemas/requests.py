@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from schemas.errors import EventRefused
 from schemas.gen.norn.v1.decisions_pb2 import DecisionRequested
-from schemas.topics import TIERS
+from schemas.topics import DAY_MS, TIERS
 
 #: Which ids a game server may give its decisions, and name when it completes them.
 DECISION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
@@ -20,6 +20,8 @@ DECISION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 CONTEXT_BYTES_MAX = 8_000
 #: An action is one of a few names; a longer one would not fit an effect beside its content.
 ACTION_BYTES_MAX = 200
+#: A person may have to agree, and may be away for some days; what is further ahead is in another unit.
+AHEAD_MAX_MS = 7 * DAY_MS
 #: What may be at stake, from the least to the most.
 IMPACTS = ("low", "medium", "high", "critical")
 
@@ -47,6 +49,15 @@ def check_decision_request(request: DecisionRequested) -> None:
         if not action or len(action.encode()) > ACTION_BYTES_MAX:
             _refuse("legal_actions", f"a list of names of 1 to {ACTION_BYTES_MAX} bytes", action)
     _check_context(request.context)
+
+
+def check_deadline(deadline_ms: int, now_ms: int) -> None:
+    """Raises EventRefused for a deadline so far ahead that it can be no time in milliseconds since 1970."""
+    if deadline_ms > now_ms + AHEAD_MAX_MS:
+        raise EventRefused(
+            f"decision_requested.deadline_ms is milliseconds since 1970, at most {AHEAD_MAX_MS} ahead,"
+            f" not {deadline_ms}"
+        )
 
 
 def _check_context(context: str) -> None:
