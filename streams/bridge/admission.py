@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from projections.dots import HOLES_MAX, Origin
 from schemas import DecisionRequested, Event, PermanentError, derived_id, event_id
-from schemas.stamps import COUNTER_BITS, COUNTER_MAX, pack, time_ms
+from schemas.stamps import COUNTER_BITS, COUNTER_MAX, following, pack, time_ms
 from streams.bridge.asking import addressed
 from streams.bridge.offers import Batch, Offer, Refusal
 from streams.sdk.envelope import SHAPES
@@ -177,5 +177,5 @@ def _stamp(client: Client, offer: Offer, now_ms: int) -> int:
     """
     if offer.time_ms:
         return pack(min(offer.time_ms, now_ms), offer.sequence & COUNTER_MAX)
-    client.stamp = max(pack(now_ms), client.stamp + 1)
+    client.stamp = following(client.stamp, now_ms)
     return client.stamp

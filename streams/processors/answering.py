@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
-from schemas import Event
+from schemas import Event, EventRefused
 from streams.dead_letters import DeadLetter, Publisher
 from streams.positions import Move
 from streams.processors.commit import Commit, Effect
@@ -34,7 +34,11 @@ class Answering:
     def publish(self, event: Event, facts: Sequence[Message]) -> None:
         """Queue what an event led to, under the same subject."""
         for fact in facts:
-            self._publisher.publish(fact, subject=event.subject, cause=event.id, trace=event.trace)
+            try:
+                self._publisher.publish(fact, subject=event.subject, cause=event.id, trace=event.trace)
+            except EventRefused as refused:
+                # Its asker did not keep to the limits. Without an answer the decision ends when its time is over.
+                log.error("%s about %r was not written: %s", type(fact).__name__, event.subject, refused)
 
     async def acknowledged(self) -> None:
         """Wait until the broker has all that was published."""

@@ -14,14 +14,11 @@ import numpy.typing as npt
 
 from projections.decoding import Decoded
 from schemas import Event, ForeignFact, FutureStamp, NoDot, Topic, UndecodableEvent, decode, fact_of
+from schemas.limits import ORIGIN_BYTES_MAX, SEQUENCE_MAX
 from schemas.stamps import FUTURE_LIMIT_MS, time_ms
 from schemas.upcasts import UPCASTS, upcast
 from streams.records import Record
 
-#: A dot is kept in Postgres's bigint, with one number more than the last; no producer counts so far.
-SEQUENCE_MAX = 2**62
-#: An origin is a key in the table of dots; a producer's name and its life's id take some fifty bytes.
-ORIGIN_BYTES_MAX = 256
 #: Postgres's bigint, in which stamps are kept; the year 8,325 in milliseconds.
 _STAMP_MAX = 2**63 - 1
 

@@ -191,6 +191,12 @@ class Outbox:
             self._refusal = EventRefused("this producer is closed: make another")
             self._closed = True
 
+    def after_fork(self, error: NornError) -> Outbox:
+        """For the child of a fork: an outbox with nothing in it, whose locks nobody holds, and which refuses all."""
+        empty = Outbox(self._envelopes, {}, self.events_max, self.bytes_max)
+        empty.refuse(error)
+        return empty
+
     def wait_acknowledged(self, timeout_s: float) -> int:
         """Wait until every event accepted before now is acknowledged, at most `timeout_s`; returns how many are not.
 

@@ -7,18 +7,21 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from google.protobuf.message import Message
 
 from schemas import TOPICS, DecisionRequested, EventRefused, NornError, Topic, event_id, topic_of
+from schemas.limits import check_links
 from schemas.partitions import partition_of
-from streams.sdk.envelope import SHAPES, Envelopes, Shape, check_links, subject_key
+from schemas.requests import check_deadline
+from streams.sdk import arguments
+from streams.sdk.envelope import SHAPES, Envelopes, Shape, subject_key
+from streams.sdk.forking import MadeBeforeFork, keep_forever, watch
 from streams.sdk.outbox import Counters, Lane, Outbox
 from streams.sdk.sender import Sender
-from streams.sdk.session import SAFETY, Session
+from streams.sdk.session import FIXED, Session
 from streams.sdk.spill import Spill
 
 _log = logging.getLogger(__name__)
@@ -34,7 +37,8 @@ LINGER_MS = 5
 _CLOSE_S = 10.0
 # The sending thread may be in a probe, and then has to write what memory holds.
 _STOP_S = 30.0
-_ORIGIN_CHARACTERS_MAX = 64
+# An event waits this long for company at most; a longer linger is in another unit.
+_LINGER_MAX_MS = 60_000
 # A subject's partition is worked out once; past this many subjects the table starts anew.
 _SUBJECTS_MAX = 100_000
 
@@ -65,14 +69,15 @@ class Producer:
     bootstrap: host:port,host:port.  region: of every event.  spill: a folder that no other producer uses.
     origin: a name to begin the origin with, the game server's say.  topics: with the partitions that the broker has.
     linger_ms: how long events gather to be sent together.  client: further settings of librdkafka (security, say).
-    Raises SpillInUse, SpillUnreadable, OSError for the folder, and KafkaException for a wrong setting.
+    Raises ArgumentRefused, SpillInUse, SpillUnreadable, OSError for the folder, and KafkaException for a setting that
+    librdkafka does not take. In the child of a fork a producer of the parent raises MadeBeforeFork: make another.
     """
 
     def __init__(
         self,
         bootstrap: str,
         *,
-        spill: Path,
+        spill: str | os.PathLike[str],
         region: str = "local",
         origin: str | None = None,
         topics: Mapping[str, Topic] = TOPICS,
@@ -85,17 +90,28 @@ class Producer:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        if fixed := sorted(SAFETY.keys() & (client or {}).keys()):
-            raise ValueError(f"{', '.join(fixed)}: the order and safety of events depend on these settings")
+        settings = arguments.checked_client(client, FIXED) | {
+            "bootstrap.servers": arguments.checked_bootstrap(bootstrap)
+        }
+        folder = arguments.checked_folder(spill)
+        arguments.checked_topics(topics)
+        arguments.checked_clock(now_ms)
+        arguments.checked_number("away_s", away_s, 0)
+        arguments.checked_number("linger_ms", linger_ms, 0, _LINGER_MAX_MS)
+        arguments.checked_whole("spill_bytes_max", spill_bytes_max, 0)
         #: Names this life of this producer in every event.
-        self.origin = _origin(origin, now_ms(), random)
-        envelopes = Envelopes(region, self.origin, now_ms, random)
-        self._outbox = Outbox(envelopes, topics, buffer_events_max, buffer_bytes_max)
+        self.origin = _origin(arguments.checked_origin(origin), now_ms(), random)
+        self._now_ms = now_ms
+        self._outbox = Outbox(
+            Envelopes(arguments.checked_region(region), self.origin, now_ms, random),
+            topics,
+            arguments.checked_whole("buffer_events_max", buffer_events_max, 1),
+            arguments.checked_whole("buffer_bytes_max", buffer_bytes_max, 1),
+        )
         self._routes_by_topic = _routes(topics, self._outbox)
         # The topic of a request is that of its tier, so it is worked out for each.
         self._routes = {kind: at for (kind, _), at in self._routes_by_topic.items() if kind is not DecisionRequested}
-        settings = {**(client or {}), "bootstrap.servers": bootstrap}
-        opened = Spill(spill)
+        opened = Spill(folder)
         try:
             self._sender = Sender(
                 self._outbox,
@@ -110,14 +126,17 @@ class Producer:
             raise
         self._sender.start()
         self._closed = False
+        self._forked = False
+        watch(self)
         atexit.register(self.close)
 
     def publish(self, fact: Message, *, subject: str, cause: bytes = b"", trace: str = "") -> bytes:
         """Accept a fact and return its event's id; it is sent in the background.
 
         subject: whose fact it is, 1-256 bytes.  cause: the id of the event that led to it.  trace: a W3C traceparent.
-        Raises EventRefused and UnknownFact for what may not be written, BufferFull when memory and disk are full, and
-        PartitionsDiffer when the broker is set up otherwise than `topics` say; then no event was made and no dot spent.
+        Raises EventRefused and UnknownFact for what may not be written (schemas/limits.py), BufferFull when memory and
+        disk are full, PartitionsDiffer when the broker is set up otherwise than `topics` say, and MadeBeforeFork; then
+        no event was made and no dot spent.
         """
         try:
             route = self._routes.get(type(fact)) or self._route(fact)
@@ -129,6 +148,11 @@ class Producer:
         except NornError:
             self._outbox.count_refusal()
             raise
+        except TypeError:
+            # What cannot be a key of a table cannot be one of the log.
+            self._outbox.count_refusal()
+            subject_key(subject)
+            raise
 
     def _route(self, fact: Message) -> _Route:
         if not isinstance(fact, Message):
@@ -137,6 +161,8 @@ class Producer:
         route = self._routes_by_topic.get((type(fact), topic))
         if route is None:
             raise EventRefused(f"this producer's table of topics has no {topic}, which carries such a fact")
+        if isinstance(fact, DecisionRequested):
+            check_deadline(fact.deadline_ms, self._now_ms())
         return route
 
     def _lane(self, route: _Route, subject: str) -> tuple[Lane, bytes]:
@@ -148,15 +174,20 @@ class Producer:
         return lane, key
 
     def observe(self, stamp: int) -> None:
-        """Stamp what is published from now on later than this stamp, that of a decision acted on say."""
-        self._outbox.observe(stamp)
+        """Stamp what is published from now on later than this stamp, that of a decision acted on say.
+
+        A stamp further ahead of this machine's clock than clocks differ is not believed.
+        """
+        self._outbox.observe(arguments.checked_whole("stamp", stamp, 0))
 
     def flush(self, timeout_s: float = _CLOSE_S) -> int:
         """Wait until all that was published before now is acknowledged, at most `timeout_s`.
 
-        Returns how many events are not, on disk or in memory.
+        Returns how many events are not, on disk or in memory. Raises MadeBeforeFork.
         """
-        return self._outbox.wait_acknowledged(timeout_s)
+        if self._forked:
+            raise MadeBeforeFork("producer")
+        return self._outbox.wait_acknowledged(arguments.checked_timeout(timeout_s))
 
     @property
     def counters(self) -> Counters:
@@ -174,7 +205,11 @@ class Producer:
         return self._sender.trouble
 
     def close(self, timeout_s: float = _CLOSE_S) -> int:
-        """Accept no more, flush, put the rest on disk; returns how many events wait there for the next producer."""
+        """Accept no more, flush, put the rest on disk; returns how many events wait there for the next producer.
+
+        In the child of a fork it does nothing: what the parent accepted is the parent's.
+        """
+        timeout_s = arguments.checked_timeout(timeout_s)
         if not self._closed:
             self._closed = True
             atexit.unregister(self.close)
@@ -183,6 +218,14 @@ class Producer:
             if not self._sender.stop(_STOP_S):
                 _log.error("the sending thread has not ended: %d events may be lost", self._outbox.events)
         return self._outbox.counters.spilled
+
+    def after_fork(self) -> None:
+        """In the child of a fork: leave all that is the parent's as it is, and refuse everything."""
+        self._closed = self._forked = True
+        atexit.unregister(self.close)
+        keep_forever(self._sender)
+        self._sender.after_fork()
+        self._outbox = self._outbox.after_fork(MadeBeforeFork("producer"))
 
     def __enter__(self) -> Self:
         return self
@@ -202,9 +245,5 @@ def _routes(topics: Mapping[str, Topic], outbox: Outbox) -> dict[tuple[type[Mess
 
 
 def _origin(name: str | None, now_ms: int, random: Callable[[int], bytes]) -> str:
-    life = event_id(now_ms, random(10)).hex()
-    if name is None:
-        return life
-    if not name or len(name) > _ORIGIN_CHARACTERS_MAX:
-        raise ValueError(f"the name of an origin has 1 to {_ORIGIN_CHARACTERS_MAX} characters, not {len(name)}")
-    return f"{name}-{life}"
+    life = event_id(now_ms, arguments.checked_random(random, 10)).hex()
+    return life if name is None else f"{name}-{life}"

@@ -82,6 +82,10 @@ class Sender:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def after_fork(self) -> None:
+        """In the child of a fork: let the parent alone have the folder, also when it ends before the child."""
+        self._spill.abandon()
+
     def _run(self) -> None:
         while not self._stopping:
             try:
@@ -190,7 +194,7 @@ class Sender:
 
     def _send(self) -> None:
         session = self._session
-        room = self._outbox.events_max // _IN_FLIGHT_PART
+        room = max(1, self._outbox.events_max // _IN_FLIGHT_PART)
         try:
             while session.in_flight < room and (batch := self._first()) is not None:
                 if not session.has_place_for(batch):

@@ -32,6 +32,10 @@ SAFETY: Mapping[str, Any] = {
     "queue.buffering.max.messages": 10_000_000,
     "queue.buffering.max.kbytes": 2_000_000,
 }
+#: Those, by all their names, and what a producer says itself.
+FIXED = frozenset(
+    {*SAFETY, "request.required.acks", "delivery.timeout.ms", "bootstrap.servers", "metadata.broker.list", "error_cb"}
+)
 TUNING: Mapping[str, Any] = {
     "compression.type": "lz4",
     # Events have gathered before they come here; this is for the pieces of one batch to meet.

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from schemas import PermanentError
-from streams.sdk.envelope import FACT_BYTES_MAX, SUBJECT_BYTES_MAX
+from schemas.limits import FACT_BYTES_MAX, SUBJECT_BYTES_MAX
 from streams.sdk.outbox import BATCH_EVENTS_MAX, Batch
 
 _log = logging.getLogger(__name__)
@@ -114,11 +114,11 @@ class Spill:
         self._reading: _Segment | None = None
         self._next: tuple[_Segment, int, Batch] | None = None
         self._under_way: deque[tuple[_Segment, int, int]] = deque()
-        self._lock = _lock(folder)
+        self._lock: int | None = _lock(folder)
         try:
             self._open_segments()
         except BaseException:
-            os.close(self._lock)
+            self._unlock()
             raise
 
     def _open_segments(self) -> None:
@@ -242,11 +242,24 @@ class Spill:
             os.close(self._tail)
             self._tail = None
 
+    def abandon(self) -> None:
+        """In the child of a fork: give up what was inherited of it; the parent's lock and files stay as they are."""
+        # The reader's place in its file is shared with the parent, so it is not even closed.
+        for handle in (self._lock, self._tail):
+            if handle is not None:
+                with contextlib.suppress(OSError):
+                    os.close(handle)
+
     def close(self) -> None:
         """Sync, and let another producer have the folder."""
         self._close_tail()
         self.rewind()
-        os.close(self._lock)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _lock(folder: Path) -> int:

@@ -1,7 +1,9 @@
-"""The SDK with a broker that answers: what a game publishes is on the log, and what was decided reaches the game."""
+"""The SDK with a broker that answers: what a game publishes is on the log."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -14,8 +16,6 @@ from confluent_kafka import Producer as KafkaClient
 
 from schemas import (
     TOPICS,
-    DecisionEffective,
-    DecisionRejected,
     DecisionRequested,
     DepthReached,
     GoldGained,
@@ -25,15 +25,17 @@ from schemas import (
     fact_name,
 )
 from schemas.partitions import partition_of
+from schemas.stamps import FUTURE_LIMIT_MS, time_ms
 from streams.admin import BrokerAway, TopicsDiffer, create_topics, log_sizes
 from streams.embedded import Servers
-from streams.sdk import Decisions, PartitionsDiffer, Producer
+from streams.sdk import PartitionsDiffer, Producer
 from streams.sdk.outbox import Batch
 from streams.sdk.session import Session
 from tests.log import create_topic
 from tests.sdk import nobody_listens, read, wait_for
 
 GOLD = GoldGained(amount=3, reason="floor")
+ASKED = DecisionRequested(tier="gold", decision_id="d", agent="guard", legal_actions=["greet"])
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_every_event_is_on_the_log_once_in_order_with_dense_dots(kafka: str, tmp
             (producer.publish(PlayerMoved(zone="Oracle", x=n, y=2.5), subject=f"hero-{n % 100}"), n)
             for n in range(20_000)
         ]
-        asked = producer.publish(DecisionRequested(tier="gold", decision_id="d"), subject="hero-1")
+        asked = producer.publish(ASKED, subject="hero-1")
         answer = producer.publish(DepthReached(zone="Oracle", depth=7), subject="hero-1", cause=asked)
         assert producer.flush(60) == 0
         counters = producer.counters
@@ -166,78 +168,64 @@ def test_an_event_is_stamped_after_the_one_that_was_observed(kafka: str, tmp_pat
     assert answer.stamp > seen.stamp
 
 
-def decide(producer: Producer, decision: str, subject: str = "hero-1") -> None:
-    producer.publish(DecisionEffective(decision_id=decision, action="flee"), subject=subject)
-    assert producer.flush(30) == 0
+def test_a_clock_far_ahead_for_one_event_has_readers_refuse_that_event_alone(kafka: str, tmp_path: Path) -> None:
+    wrong_ms = [0]
+    with Producer(kafka, spill=tmp_path, now_ms=lambda: time.time_ns() // 1_000_000 + wrong_ms[0]) as producer:
+        for wrong_ms[0] in (0, 7_200_000, 0, 0, 0):
+            producer.publish(GOLD, subject="hero-1")
+        assert producer.flush(30) == 0
+    arrived_ms = time.time_ns() // 1_000_000
+    ((*events,),) = read(kafka, [producer.origin]).values()
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5]
+    refused = [event for event in events if time_ms(event.stamp) > arrived_ms + FUTURE_LIMIT_MS]
+    assert [event.sequence for event in refused] == [2]
+    stamps = [event.stamp for event in events if event not in refused]
+    assert stamps == sorted(set(stamps))
 
 
-def given(decisions: Decisions, names: list[str], timeout_s: float = 0.1) -> list[str]:
-    """Those of these decisions that a poll brings: other tests may write to the same log at the same time."""
-    polled = [event.decision_effective.decision_id for event in decisions.poll(timeout_s)]
-    return [name for name in polled if name in names]
+_FORKING = """
+import gc, os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from schemas import GoldGained
+from streams.sdk import Decisions, MadeBeforeFork, Producer
+address, folder, group = sys.argv[1:]
+producer = Producer(address, spill=folder)
+decisions = Decisions(address, group=group)
+producer.publish(GoldGained(amount=0), subject="hero-1")
+assert producer.flush(30) == 0
+decisions.poll(1)
+if (pid := os.fork()) == 0:
+    for call in (lambda: producer.publish(GoldGained(amount=1), subject="hero-1"), decisions.poll):
+        try:
+            call()
+        except MadeBeforeFork:
+            continue
+        os._exit(3)
+    producer.close()
+    decisions.close()
+    del producer, decisions
+    gc.collect()
+    with Producer(address, spill=folder + "-child") as own:
+        own.publish(GoldGained(amount=2), subject="hero-1")
+        assert own.flush(30) == 0
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+for amount in (3, 4):
+    producer.publish(GoldGained(amount=amount), subject="hero-1")
+assert producer.close() == 0
+decisions.poll(0)
+decisions.close()
+print(producer.origin)
+"""
 
 
-def take(decisions: Decisions, names: list[str], wanted: int) -> list[str]:
-    taken: list[str] = []
-
-    def enough() -> bool:
-        taken.extend(given(decisions, names))
-        return len(taken) >= wanted
-
-    wait_for(enough)
-    return taken
-
-
-def test_a_game_is_given_each_decision_once_from_now_on(kafka: str, tmp_path: Path) -> None:
-    names = [uuid.uuid4().hex for _ in range(4)]
-    with Producer(kafka, spill=tmp_path) as producer:
-        decide(producer, names[0])
-        with Decisions(kafka) as decisions:
-            decide(producer, names[1])
-            decide(producer, names[1])
-            producer.publish(DecisionRejected(decision_id=names[2]), subject="hero-1")
-            decide(producer, names[3])
-            assert take(decisions, names, 2) == [names[1], names[3]]
-            assert given(decisions, names, 0.2) == []
-
-
-def test_a_game_is_given_the_decisions_of_its_own_heroes(kafka: str, tmp_path: Path) -> None:
-    mine = {"hero-a"}
-    names = [uuid.uuid4().hex for _ in range(3)]
-    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, subjects=mine) as decisions:
-        decide(producer, names[0], "hero-b")
-        decide(producer, names[1], "hero-a")
-        assert take(decisions, names, 1) == [names[1]]
-        mine.add("hero-b")
-        decide(producer, names[2], "hero-b")
-        assert take(decisions, names, 1) == [names[2]]
-
-
-def test_a_group_goes_on_where_it_was_and_gives_again_what_was_not_done_with(kafka: str, tmp_path: Path) -> None:
+def test_a_fork_leaves_the_parents_connections_as_they_are(kafka: str, tmp_path: Path) -> None:
     group = f"games-{uuid.uuid4().hex[:8]}"
-    names = [uuid.uuid4().hex for _ in range(3)]
-    with Producer(kafka, spill=tmp_path) as producer:
-        with Decisions(kafka, group=group) as decisions:
-            # A member reads from the end of the log that it finds when it is assigned, so decide until one arrives.
-            begun: list[str] = []
-
-            def joined() -> bool:
-                begun.append(uuid.uuid4().hex)
-                decide(producer, begun[-1])
-                return bool(given(decisions, begun))
-
-            wait_for(joined)
-            for name in names[:2]:
-                decide(producer, name)
-                assert take(decisions, names, 1) == [name]
-        decide(producer, names[2])
-        with Decisions(kafka, group=group) as decisions:
-            assert take(decisions, names, 2) == names[1:]
-
-
-def test_decisions_wait_for_a_broker_that_is_not_there_yet() -> None:
-    with Decisions(nobody_listens(), timeout_s=0.1) as decisions:
-        assert decisions.poll(0.1) == []
+    command = [sys.executable, "-c", _FORKING, kafka, str(tmp_path / "spill"), group]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    ((*events,),) = read(kafka, [ran.stdout.strip()]).values()
+    assert [(event.sequence, event.gold_gained.amount) for event in events] == [(1, 0), (2, 3), (3, 4)]
 
 
 def test_topics_are_made_once_as_the_table_says(kafka: str) -> None:

@@ -57,7 +57,7 @@ def test_json_and_protobuf_say_the_same(names: bool) -> None:
     request.events.add(
         sequence=7, player_id="Zoë", time_ms=5, cause=b"c" * 16, player_moved=PlayerMoved(zone="a", x=1.5)
     )
-    request.events.add(sequence=8, player_id="finn", gold_gained=GoldGained(amount=2**63))
+    request.events.add(sequence=8, player_id="finn", gold_gained=GoldGained(amount=2**42))
     said = MessageToDict(request, preserving_proto_field_name=names)
     assert read(JSON, orjson.dumps(said)) == read(PROTOBUF, request.SerializeToString())
     assert [offer.sequence for offer in read(JSON, orjson.dumps(said)).offers] == [7, 8]

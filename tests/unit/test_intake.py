@@ -14,10 +14,10 @@ from projections.decoding import Decoder
 from projections.dots import HOLES_MAX, Dots, Origin
 from projections.fold import Fold
 from schemas import TOPICS, DeadLettered, Event, GoldGained, PermanentError, PlayerScored
+from schemas.limits import ORIGIN_BYTES_MAX, SEQUENCE_MAX
 from schemas.stamps import FUTURE_LIMIT_MS, pack, time_ms
 from streams.positions import Position
 from streams.processors.intake import Intake
-from streams.processors.record_rules import ORIGIN_BYTES_MAX, SEQUENCE_MAX
 from streams.processors.taken import PAST_MATTERING_MS, Taken
 from streams.records import Record, Records
 from tests.strategies import events
