@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 
-# In the order of their numbers: C0, DEL and C1; the soft hyphen and joiners that cannot be seen; the marks and overrides
-# of writing direction, the zero-width characters, the separators of lines; fillers that look like nothing at all;
-# halves of surrogate pairs; tags, an alphabet that cannot be seen. tests/unit/test_harmless.py holds the list against
-# Unicode's own categories.
+# C0, DEL and C1; the soft hyphen and joiners that cannot be seen; the marks and overrides of writing direction, the
+# zero-width characters, the separators of lines; fillers that look like nothing at all; halves of surrogate pairs; an
+# alphabet of tags that cannot be seen. tests/unit/test_harmless.py holds the list against Unicode's own categories.
 _ODD = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"

@@ -17,13 +17,12 @@ from inference.attempt import read_context
 from inference.prompts import canonical
 from schemas import DecisionRequested, EventRefused, PermanentError
 from schemas.topics import DAY_MS
+from streams.bridge.wire import DECISION_ID_PATTERN
 
 #: As much as content may have: beside it a fact of 10 KB has room for the other fields, the longest that they may be.
 CONTEXT_BYTES_MAX = 8_000
 #: A person may have to agree, and may be away for some days; what is further ahead is in another unit.
 AHEAD_MAX_MS = 7 * DAY_MS
-#: Which ids a game server may give its decisions, and name when it completes them.
-DECISION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 
 _DECISION_ID = re.compile(DECISION_ID_PATTERN)
 

@@ -15,10 +15,19 @@ from inference import AGENTS
 from inference.agent import IMPACTS
 from schemas import FACTS, TIERS, DecisionRequested
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
-from streams.bridge.asking import CONTEXT_BYTES_MAX, DECISION_ID_PATTERN
+from streams.bridge.asking import CONTEXT_BYTES_MAX
 from streams.bridge.models import Problem
-from streams.bridge.offers import BATCH_EVENTS_MAX, CLIENT_PATTERN, JSON, OFFERED, PROTOBUF, SEQUENCE_MAX, TIME_MS_MAX
 from streams.bridge.problems import CONTENT_TYPE
+from streams.bridge.wire import (
+    BATCH_EVENTS_MAX,
+    CLIENT_PATTERN,
+    DECISION_ID_PATTERN,
+    JSON,
+    OFFERED,
+    PROTOBUF,
+    SEQUENCE_MAX,
+    TIME_MS_MAX,
+)
 from streams.sdk.envelope import SUBJECT_BYTES_MAX, TRACE_BYTES_MAX
 
 _TEMPLATE = "#/components/schemas/{model}"

@@ -15,7 +15,8 @@ from schemas import DecisionEffective, DecisionRequested, Event, PlayerSaid, dec
 from schemas.stamps import pack
 from streams.bridge.admission import Admission, Client, Here, admit
 from streams.bridge.asking import AHEAD_MAX_MS, CONTEXT_BYTES_MAX
-from streams.bridge.offers import JSON, read
+from streams.bridge.offers import read
+from streams.bridge.wire import JSON
 from streams.sdk.envelope import FACT_BYTES_MAX
 
 NOW_MS = 1_800_000_000_000

@@ -43,7 +43,8 @@ def test_what_a_screen_would_obey_is_written_out(foreign: str, shown: str) -> No
 @pytest.mark.parametrize(
     "readable",
     [
-        "Zoë", "Ångström", "Владимир", "Ελένη", "雪 😀", "葛\U000e0100城", "שלום", "مرحبا", "می\u200cخواهم", "क्\u200dष",
+        "Zoë", "Ångström", "Владимир", "Ελένη", "雪 😀", "葛\U000e0100城", "שלום", "مرحبا", "क्\u200dष",
+        "می\u200cخواهم",  # noqa: RUF001
         "สวัสดี", "👩\u200d👩\u200d👧", "🏴\u200d☠\ufe0f", "👩🏽\u200d🚀", "❤\ufe0f\u200d🔥",
         "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", r"[red]\x1b<U+202E>",
     ],

@@ -21,7 +21,7 @@ from streams.bridge.client.dead_letters import PATH
 from streams.bridge.client.queue import Batch, Counters, Queue, beside
 from streams.bridge.client.ring import EVENTS_MAX
 from streams.bridge.client.service import Answer, Rejected, Service, Wait
-from streams.bridge.offers import OFFERED
+from streams.bridge.wire import OFFERED
 from streams.clock import Clock
 
 HIGH, NORMAL, LOW = 1, 0, -1
