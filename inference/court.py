@@ -27,6 +27,7 @@ from schemas import (
     Event,
     fact_of,
 )
+from schemas.limits import DECISION_ID_BYTES_MAX, ID_BYTES, SUBJECT_BYTES_MAX, TRACE_BYTES_MAX
 from schemas.stamps import time_ms
 from schemas.topics import DAY_MS
 
@@ -47,13 +48,6 @@ APPROVAL_MS = DAY_MS
 NOW_MS = 0
 # What a database's signed number holds; a deadline beyond it has no meaning either.
 DEADLINE_MAX_MS = 2**62
-
-# What the SDK would not write cannot be acted on either (streams/sdk/envelope.py).
-SUBJECT_BYTES_MAX = 256
-ID_BYTES = 16
-TRACE_CHARACTERS_MAX = 128
-#: A decision's id is 32 hexadecimal digits; another writer's may be longer.
-DECISION_ID_BYTES_MAX = 200
 
 #: Why a proposal that was put to people has no effect: one of them said no, or nobody said yes.
 REFUSED, NOT_APPROVED = "refused", "not_approved"
@@ -138,7 +132,7 @@ def decision_of(event: Event) -> str:
         and "\x00" not in event.subject + decision_id
         and len(event.id) in (0, ID_BYTES)
         and event.trace.isascii()
-        and len(event.trace) <= TRACE_CHARACTERS_MAX
+        and len(event.trace) <= TRACE_BYTES_MAX
         and len(decision_id.encode()) <= DECISION_ID_BYTES_MAX
     )
     return decision_id if fits else ""

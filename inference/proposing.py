@@ -128,13 +128,13 @@ def proposed(question: Question, draft: Draft, settled: Settled) -> DecisionProp
         engine="rule" if fallen else draft.engine,
         model="" if fallen else draft.model,
         route="rule" if fallen else draft.route,
-        fallback_reason="; ".join(filter(None, [reason[:REASON_MAX], settled.why_default[:REASON_MAX]])),
+        fallback_reason="; ".join(filter(None, [_kept(reason), _kept(settled.why_default)])),
         confidence=0.0 if fallen else draft.confidence,
         impact=impact,
         requires_approval=impact in GATED,
         batch_size=0 if fallen else draft.batch_size,
         prompt_hash=draft.prompt_hash,
-        safety=settled.safety[:REASON_MAX],
+        safety=_kept(settled.safety),
     )
 
 
@@ -149,7 +149,12 @@ def found_unsafe(question: Question, fault: Refused, text: str, model: str) -> A
         decision_id=question.request.decision_id,
         agent=question.agent.name,
         reason=fault.reason,
-        detail=fault.detail[:REASON_MAX],
-        text=text[:UNSAFE_TEXT_MAX],
+        detail=_kept(fault.detail),
+        text=_kept(text, UNSAFE_TEXT_MAX),
         model=model,
     )
+
+
+def _kept(text: str, characters_max: int = REASON_MAX) -> str:
+    """As much of a foreign text as a fact holds; a NUL, which no fact may hold, is shown in its place."""
+    return text.replace("\0", "\\0")[:characters_max]

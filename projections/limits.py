@@ -13,18 +13,11 @@ from typing import Any
 import polars as pl
 
 from projections.aggregates import Sum
+from projections.errors import DeclarationRefused
 from projections.fields import HOUR, REAL, TEXT, WHOLE, Field, quoted
 from projections.projection import REGION, Table
 from schemas import stamps
-
-# Postgres's bigint.
-WHOLE_MAX = 2**63 - 1
-
-# What is summed is kept so small that a batch of two million of the largest still fits Postgres's bigint.
-SUMMED_MAX = 2**42
-
-# A row of Postgres's index takes 2,704 bytes, and a key has at most four texts (a bag's: subject, id, kind, region).
-KEY_BYTES_MAX = 600
+from schemas.limits import NAME_BYTES_MAX, NUMBER_MAX, NUMBERS, QUANTITY_MAX, TEXTS
 
 # ClickHouse's DateTime ends in 2106, long after any honest clock.
 STAMP_MAX = stamps.pack(0xFFFF_FFFF * 1000)
@@ -43,7 +36,7 @@ class Limit:
         """The greatest whole number allowed."""
         if self.field.path == "stamp":
             return STAMP_MAX
-        return SUMMED_MAX if self.summed else WHOLE_MAX
+        return QUANTITY_MAX if self.summed else NUMBER_MAX
 
     @property
     def binds(self) -> bool:
@@ -58,8 +51,8 @@ class Limit:
             return f"{path} holds a NUL character, which Postgres cannot store" if "\0" in value else None
 
         def key(value: str) -> str | None:
-            if len(value) > KEY_BYTES_MAX or (not value.isascii() and len(value.encode()) > KEY_BYTES_MAX):
-                return f"{path} is longer than the {KEY_BYTES_MAX} bytes of a key"
+            if len(value) > NAME_BYTES_MAX or (not value.isascii() and len(value.encode()) > NAME_BYTES_MAX):
+                return f"{path} is longer than the {NAME_BYTES_MAX} bytes of a key"
             return text(value)
 
         def real(value: float) -> str | None:
@@ -78,7 +71,7 @@ class Limit:
         raw = pl.col(self.field.path) if not self.field.fact else pl.col(self.field.fact).struct.field(self.field.name)
         if self.field.type is TEXT:
             bad = raw.str.contains("\0", literal=True)
-            return (bad | (raw.str.len_bytes() > KEY_BYTES_MAX) if self.key else bad).any()
+            return (bad | (raw.str.len_bytes() > NAME_BYTES_MAX) if self.key else bad).any()
         if self.field.type is REAL:
             return raw.is_finite().not_().any()
         return raw.max() > self.greatest
@@ -88,7 +81,7 @@ class Limit:
         """ClickHouse: whether the value in the events table may be folded; true where the event holds another fact."""
         name = quoted(self.field.path)
         if self.field.type is TEXT:
-            short = f" and length({name}) <= {KEY_BYTES_MAX}" if self.key else ""
+            short = f" and length({name}) <= {NAME_BYTES_MAX}" if self.key else ""
             return f"position({name}, char(0)) = 0{short}"
         if self.field.type is REAL:
             return f"isFinite({name})"
@@ -96,7 +89,10 @@ class Limit:
 
 
 def limits(tables: Iterable[Table]) -> dict[str, tuple[Limit, ...]]:
-    """By fact, every field that these tables read and what must hold of it; the envelope's are under ""."""
+    """By fact, every field that these tables read and what must hold of it; the envelope's are under "".
+
+    Raises DeclarationRefused for a sum or a key that producers are not held to the limits of.
+    """
     keys: set[Field] = set()
     summed: set[Field] = set()
     fields: set[Field] = {Field("", "stamp")}
@@ -106,6 +102,8 @@ def limits(tables: Iterable[Table]) -> dict[str, tuple[Limit, ...]]:
             fields |= part.fields
             if isinstance(part, Sum):
                 summed |= part.fields
+    for path in sorted({field.path for field in summed} & NUMBERS | {field.path for field in keys} & TEXTS):
+        raise DeclarationRefused(f"{path} may be too large for a sum or a key: take it out of schemas/limits.py first")
     found: dict[str, tuple[Limit, ...]] = {}
     for field in sorted(fields | keys):
         limit = Limit(field, key=field in keys, summed=field in summed)

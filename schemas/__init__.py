@@ -59,6 +59,8 @@ from schemas.gen.norn.v1.world_pb2 import (
     ScheduleDue,
     WorldChanged,
 )
+from schemas.limits import check_fact, check_subject
+from schemas.requests import check_decision_request
 from schemas.topics import TIERS, TOPICS, Topic, topic_of
 
 __all__ = [
@@ -116,6 +118,9 @@ __all__ = [
     "WorkerStarted",
     "WorkerStopped",
     "WorldChanged",
+    "check_decision_request",
+    "check_fact",
+    "check_subject",
     "decode",
     "derived_id",
     "event_id",

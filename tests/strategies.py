@@ -103,7 +103,9 @@ def values(field: FieldDescriptor, *, texts: SearchStrategy[str], largest: int |
         return st.sampled_from([value.number for value in field.enum_type.values])
     if field.type in _RANGES:
         lowest, highest = _RANGES[field.type]
-        return st.integers(lowest, highest) if largest is None else st.integers(max(lowest, -largest), largest)
+        if largest is not None:
+            lowest, highest = max(lowest, -largest), min(highest, largest)
+        return st.integers(lowest, highest)
     return {
         _F.TYPE_BOOL: st.booleans(),
         _F.TYPE_STRING: texts,

@@ -12,7 +12,7 @@ from streams.bridge.asking import asked
 from streams.bridge.parts import Unreadable, event_of_json, event_of_protobuf, parts_of_json, parts_of_protobuf
 from streams.bridge.wire import BATCH_EVENTS_MAX, CLIENT_PATTERN, JSON, SEQUENCE_MAX, Malformed, check_offered
 from streams.harmless import harmless
-from streams.sdk.envelope import subject_key
+from streams.sdk.envelope import SHAPES, subject_key
 
 _CLIENT = re.compile(CLIENT_PATTERN)
 # A reason is for a person to read; protobuf's own go on to list every field there is.
@@ -88,7 +88,7 @@ def _offered(index: int, event: OfferedEvent | Unreadable) -> Offer | Refusal:
 
 def _offer(index: int, event: OfferedEvent) -> Offer:
     """What an event offers. Raises what `check_offered` and `asked` raise."""
-    fact, field = check_offered(event)
+    fact = check_offered(event)
     request = asked(fact) if isinstance(fact, DecisionRequested) else None
     topic = topic_of(fact if request is None else request)
     return Offer(
@@ -101,7 +101,7 @@ def _offer(index: int, event: OfferedEvent) -> Offer:
         topic,
         partition_of(event.player_id, TOPICS[topic].partitions),
         subject_key(event.player_id),
-        field if request is None else b"",
+        SHAPES[type(fact)].encode(fact) if request is None else b"",
         request,
     )
 

@@ -6,12 +6,20 @@ neither the bridge nor the agents. What only the bridge knows, which agents ther
 
 from __future__ import annotations
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from schemas import EventRefused, PermanentError, UnknownFact, fact_name
+from schemas import (
+    TIERS,
+    DecisionRequested,
+    EventRefused,
+    PermanentError,
+    UnknownFact,
+    check_decision_request,
+    check_subject,
+)
 from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
-from streams.sdk.envelope import FACT_BYTES_MAX, SHAPES, check_links, subject_key
+from schemas.limits import FACT_BYTES_MAX, FACT_LIMITS, check_links
+from schemas.requests import CONTEXT_BYTES_MAX
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
@@ -24,8 +32,6 @@ BATCH_EVENTS_MAX = 50
 BODY_BYTES_MAX = 1024 * 1024
 #: A name for files, metrics and the origin of events.
 CLIENT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-#: Which ids a game server may give its decisions, and name when it completes them.
-DECISION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 #: What Postgres can count to, less the end of a range.
 SEQUENCE_MAX = 2**63 - 2
 # Beyond the year 10000 no clock is right, and a stamp has 48 bits for it.
@@ -53,10 +59,16 @@ class Unnumbered(PermanentError):
     reason = "unnumbered"
 
 
-def check_offered(event: OfferedEvent) -> tuple[Message, bytes]:
-    """The fact of an event that may be written, and its bytes as a field of Event.
+class ContextTooLarge(PermanentError):
+    """More than an agent is told of one decision."""
 
-    Raises Unnumbered, UnknownFact, TooLarge and EventRefused.
+    reason = "context_too_large"
+
+
+def check_offered(event: OfferedEvent) -> Message:
+    """The fact of an event that may be written, as far as the event tells.
+
+    Raises Unnumbered, UnknownFact, TooLarge, ContextTooLarge, and EventRefused with the field and its limit.
     """
     if not 0 < event.sequence <= SEQUENCE_MAX:
         raise Unnumbered(f"an event's sequence is 1 to {SEQUENCE_MAX}, not {event.sequence}")
@@ -68,18 +80,30 @@ def check_offered(event: OfferedEvent) -> tuple[Message, bytes]:
         raise TooLarge(f"a fact has at most {FACT_BYTES_MAX} bytes, not {fact.ByteSize()}")
     if event.time_ms > TIME_MS_MAX:
         raise EventRefused(f"time_ms is milliseconds since 1970, not {event.time_ms}")
-    subject_key(event.player_id)
+    check_subject(event.player_id)
     check_links(event.cause, event.trace)
-    _check_texts(event.player_id, fact)
-    return fact, SHAPES[type(fact)].encode(fact)
+    FACT_LIMITS[name].check(fact)
+    if isinstance(fact, DecisionRequested):
+        check_context_size(fact.context)
+        check_decision_request(_filled(fact))
+    return fact
 
 
-def _check_texts(player_id: str, fact: Message) -> None:
-    """A NUL could never be stored in Postgres: said to the sender now, it need not become a dead letter later."""
-    texts = [player_id] + [
-        getattr(fact, field.name)
-        for field in fact.DESCRIPTOR.fields
-        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
-    ]
-    if any("\x00" in text for text in texts):
-        raise EventRefused(f"a text in {fact_name(fact)} or player_id holds a NUL character")
+def check_context_size(context: str) -> None:
+    """Raises ContextTooLarge."""
+    size_bytes = len(context.encode())
+    if size_bytes > CONTEXT_BYTES_MAX:
+        raise ContextTooLarge(f"a context has at most {CONTEXT_BYTES_MAX} bytes, not {size_bytes}: tell what matters")
+
+
+def _filled(request: DecisionRequested) -> DecisionRequested:
+    """The request with something in each place that a game server may leave to the bridge to fill."""
+    filled = DecisionRequested()
+    filled.CopyFrom(request)
+    filled.decision_id = request.decision_id or "left-out"
+    # The bridge, which knows the agents, says which there are.
+    filled.agent = request.agent or "left-out"
+    filled.tier = request.tier or TIERS[0]
+    if not request.legal_actions:
+        filled.legal_actions.append("left out")
+    return filled

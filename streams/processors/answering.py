@@ -14,7 +14,7 @@ from typing import Any
 from faust.types import TP
 from google.protobuf.message import Message
 
-from schemas import Event, PermanentError, decode, fact_of
+from schemas import Event, EventRefused, PermanentError, decode, fact_of
 from streams import dead_letters
 from streams.database import Database
 from streams.dead_letters import DeadLetter, Publisher
@@ -84,7 +84,11 @@ class Answering:
     def publish(self, event: Event, facts: Sequence[Message]) -> None:
         """Queue what an event led to, under the same subject."""
         for fact in facts:
-            self._publisher.publish(fact, subject=event.subject, cause=event.id, trace=event.trace)
+            try:
+                self._publisher.publish(fact, subject=event.subject, cause=event.id, trace=event.trace)
+            except EventRefused as refused:
+                # Its asker did not keep to the limits. Without an answer the decision ends when its time is over.
+                log.error("%s about %r was not written: %s", type(fact).__name__, event.subject, refused)
 
     async def finish(self, moves: list[Move], dead: list[DeadLetter], claim_number: int) -> None:
         """Wait until all that was published is acknowledged, then store the moves."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from schemas import PermanentError
-from streams.sdk.envelope import FACT_BYTES_MAX, SUBJECT_BYTES_MAX
+from schemas.limits import FACT_BYTES_MAX, SUBJECT_BYTES_MAX
 from streams.sdk.outbox import BATCH_EVENTS_MAX, Batch
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from projections.decoding import Decoder
 from projections.errors import Unfoldable
 from projections.events_tables import EVENTS, OTHER
 from projections.fold import Fold
-from projections.limits import KEY_BYTES_MAX, STAMP_MAX, SUMMED_MAX, WHOLE_MAX
+from projections.limits import STAMP_MAX
 from projections.records import INSERT_SETTINGS, concatenate, log_fields
 from schemas import (
     DecisionProposed,
@@ -26,26 +26,27 @@ from schemas import (
     PlayerSaid,
     PlayerScored,
 )
+from schemas.limits import NAME_BYTES_MAX, NUMBER_MAX, QUANTITY_MAX
 
 fold, decoder = Fold(PROJECTIONS), Decoder(PROJECTIONS)
 
 REFUSED = {
-    "a sum's summand too large": (Event(player_scored=PlayerScored(points=SUMMED_MAX + 1)), "player_scored.points"),
+    "a sum's summand too large": (Event(player_scored=PlayerScored(points=QUANTITY_MAX + 1)), "player_scored.points"),
     "a number beyond bigint": (
-        Event(decision_proposed=DecisionProposed(latency_ms=WHOLE_MAX + 1)),
+        Event(decision_proposed=DecisionProposed(latency_ms=NUMBER_MAX + 1)),
         "decision_proposed.latency_ms",
     ),
     "a text with NUL": (Event(player_moved=PlayerMoved(zone="a\0b")), "player_moved.zone"),
     "a subject with NUL": (Event(subject="a\0b", player_moved=PlayerMoved()), "subject"),
     "a number that is none": (Event(player_moved=PlayerMoved(x=float("nan"))), "player_moved.x"),
     "a place without end": (Event(player_moved=PlayerMoved(y=float("-inf"))), "player_moved.y"),
-    "a key too long": (Event(item_gained=ItemGained(item_id="i" * (KEY_BYTES_MAX + 1))), "item_gained.item_id"),
+    "a key too long": (Event(item_gained=ItemGained(item_id="i" * (NAME_BYTES_MAX + 1))), "item_gained.item_id"),
     "a key of too many bytes": (Event(gold_gained=GoldGained(reason="é" * 301)), "gold_gained.reason"),
     "a stamp past ClickHouse's time": (Event(stamp=STAMP_MAX + 1, player_moved=PlayerMoved()), "stamp"),
 }
 FOLDED = {
-    "the largest summand": Event(player_scored=PlayerScored(points=SUMMED_MAX)),
-    "the largest number": Event(decision_proposed=DecisionProposed(latency_ms=WHOLE_MAX)),
+    "the largest summand": Event(player_scored=PlayerScored(points=QUANTITY_MAX)),
+    "the largest number": Event(decision_proposed=DecisionProposed(latency_ms=NUMBER_MAX)),
     "the longest key": Event(gold_gained=GoldGained(reason="é" * 300)),
     "a long text that is no key": Event(decision_proposed=DecisionProposed(content="x" * 9_000)),
     "the last stamp": Event(stamp=STAMP_MAX, player_moved=PlayerMoved()),
@@ -77,10 +78,10 @@ def test_what_may_not_be_folded_is_a_permanent_error_with_a_reason_for_its_dead_
 
 
 def test_a_batch_of_the_largest_summands_does_not_overflow() -> None:
-    batch = [Event(player_scored=PlayerScored(points=SUMMED_MAX))] * 5_000
+    batch = [Event(player_scored=PlayerScored(points=QUANTITY_MAX))] * 5_000
     one = fold.events(batch)
     assert fold.columns(decoder.columns([event.SerializeToString() for event in batch])) == one
-    assert SUMMED_MAX * 2_000_000 < WHOLE_MAX
+    assert QUANTITY_MAX * 2_000_000 < NUMBER_MAX
 
 
 def test_clickhouse_keeps_what_is_refused_and_folds_none_of_it(clickhouse: str) -> None:

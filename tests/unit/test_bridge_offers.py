@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,9 +16,19 @@ from hypothesis import strategies as st
 
 from schemas import FACTS, Event, GoldGained, PlayerMoved, PlayerSaid, topic_of
 from schemas.gen.norn.v1.bridge_pb2 import DispatchedParts, DispatchRequest, OfferedEvent, OfferedNumber
+from schemas.limits import (
+    DECISION_ID_BYTES_MAX,
+    FACT_BYTES_MAX,
+    ID_BYTES,
+    NAME_BYTES_MAX,
+    NUMBER_MAX,
+    QUANTITY_MAX,
+    SUBJECT_BYTES_MAX,
+    TRACE_BYTES_MAX,
+)
+from schemas.requests import CONTEXT_BYTES_MAX
 from streams.bridge.offers import read
-from streams.bridge.wire import JSON, OFFERED, PROTOBUF, Malformed, TooLarge
-from streams.sdk.envelope import FACT_BYTES_MAX
+from streams.bridge.wire import BATCH_EVENTS_MAX, JSON, OFFERED, PROTOBUF, Malformed, TooLarge
 
 GOOD = {"sequence": 1, "player_id": "astrid", "gold_gained": {"amount": 30}}
 
@@ -61,7 +73,7 @@ def test_json_and_protobuf_say_the_same(names: bool) -> None:
     request.events.add(
         sequence=7, player_id="Zoë", time_ms=5, cause=b"c" * 16, player_moved=PlayerMoved(zone="a", x=1.5)
     )
-    request.events.add(sequence=8, player_id="finn", gold_gained=GoldGained(amount=2**63))
+    request.events.add(sequence=8, player_id="finn", gold_gained=GoldGained(amount=2**42))
     said = MessageToDict(request, preserving_proto_field_name=names)
     assert read(JSON, orjson.dumps(said)) == read(PROTOBUF, request.SerializeToString())
     assert [offer.sequence for offer in read(JSON, orjson.dumps(said)).offers] == [7, 8]
@@ -175,6 +187,37 @@ def test_parts_are_the_same_bytes_as_the_messages_they_stand_for() -> None:
     assert OfferedNumber.DESCRIPTOR.fields_by_name["sequence"].number == (
         OfferedEvent.DESCRIPTOR.fields_by_name["sequence"].number
     )
+
+
+@pytest.mark.parametrize(
+    ("fact", "word"),
+    [
+        ({"gold_gained": {"amount": 2**42 + 1}}, str(2**42)),
+        ({"gold_spent": {"amount": 2**64 - 1}}, str(2**42)),
+        ({"gold_gained": {"amount": 1, "reason": "x" * 601}}, "at most 600"),
+        ({"item_gained": {"item_id": "ö" * 301}}, "at most 600"),
+        ({"item_gained": {"item_id": "a\x00b"}}, "NUL"),
+        ({"flag_set": {"quest": "a\x00", "value": 1}}, "NUL"),
+        ({"flag_set": {"quest": "a", "value": 2**63}}, str(2**63 - 1)),
+        ({"decision_requested": {"agent": "dialogue", "legal_actions": ["refuse", "a\x00"]}}, "NUL"),
+        ({"decision_requested": {"agent": "dialogue", "cost_cap_usd_micros": 2**42 + 1}}, str(2**42)),
+        ({"action_completed": {"decision_id": "x" * 201}}, "at most 200"),
+    ],
+)
+def test_what_no_fold_could_store_is_refused_with_its_limit(fact: Any, word: str) -> None:
+    found = read(JSON, body({"sequence": 4, "player_id": "a", **fact}, {**GOOD, "sequence": 9}))
+    assert [offer.sequence for offer in found.offers] == [9]
+    (refusal,) = found.refusals
+    assert (refusal.sequence, refusal.reason) == (4, "invalid_event")
+    assert word in refusal.detail
+
+
+@pytest.mark.parametrize(
+    "limit", [SUBJECT_BYTES_MAX, QUANTITY_MAX, NUMBER_MAX, NAME_BYTES_MAX, DECISION_ID_BYTES_MAX, FACT_BYTES_MAX,
+              CONTEXT_BYTES_MAX, ID_BYTES, TRACE_BYTES_MAX, BATCH_EVENTS_MAX]
+)  # fmt: skip
+def test_the_docs_name_the_limit(limit: int) -> None:
+    assert re.search(rf"\b{limit:,}\b", (Path(__file__).parents[2] / "docs" / "bridge.md").read_text())
 
 
 def test_a_fact_of_ten_kilobytes_fits() -> None:

@@ -161,7 +161,8 @@ def test_what_may_not_be_written_is_refused_at_once_and_spends_no_dot(
 def test_a_request_goes_to_the_topic_of_its_tier(tmp_path: Path) -> None:
     with producer(tmp_path) as publishing:
         for tier in ("gold", "bronze", "gold"):
-            publishing.publish(DecisionRequested(tier=tier, decision_id="d"), subject="hero-1")
+            asked = DecisionRequested(tier=tier, decision_id="d", agent="guard", legal_actions=["greet"])
+            publishing.publish(asked, subject="hero-1")
     found = {topic: [event.sequence for event in events] for (topic, _), events in on_disk(tmp_path).items()}
     assert found == {"ai.requests.gold.v1": [1, 2], "ai.requests.bronze.v1": [1]}
 
