@@ -6,26 +6,20 @@ A request that has come through here has an answer: the agent can read its conte
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import orjson
 
 from inference import AGENTS
-from inference.agent import IMPACTS, Agent, Context
+from inference.agent import Agent, Context
 from inference.attempt import read_context
 from inference.prompts import canonical
 from schemas import DecisionRequested, EventRefused, PermanentError
 from schemas.topics import DAY_MS
+from streams.bridge.wire import check_context_size
 
-#: As much as content may have: beside it a fact of 10 KB has room for the other fields, the longest that they may be.
-CONTEXT_BYTES_MAX = 8_000
 #: A person may have to agree, and may be away for some days; what is further ahead is in another unit.
 AHEAD_MAX_MS = 7 * DAY_MS
-#: Which ids a game server may give its decisions, and name when it completes them.
-DECISION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
-
-_DECISION_ID = re.compile(DECISION_ID_PATTERN)
 
 
 class UnknownAgent(PermanentError):
@@ -40,12 +34,6 @@ class IllegalActions(PermanentError):
     reason = "illegal_actions"
 
 
-class ContextTooLarge(PermanentError):
-    """More than an agent is told of one decision."""
-
-    reason = "context_too_large"
-
-
 class DeadlinePassed(PermanentError):
     """The answer would come too late to be of use."""
 
@@ -55,15 +43,12 @@ class DeadlinePassed(PermanentError):
 def asked(request: DecisionRequested) -> DecisionRequested:
     """The request, with what it leaves out as its agent declares it, but for its id, its deadline and its world.
 
-    Raises UnknownAgent, ContextTooLarge, IllegalActions, and EventRefused for what is not as it should be.
+    What is wrong with a request whatever its agent is found before, by `check_offered`. Raises UnknownAgent,
+    ContextTooLarge, IllegalActions, and EventRefused for a context that the agent cannot read.
     """
     agent = AGENTS.get(request.agent)
     if agent is None:
         raise UnknownAgent(f"there is no agent {request.agent[:40]!r}; there are {', '.join(AGENTS)}")
-    if request.decision_id and not _DECISION_ID.fullmatch(request.decision_id):
-        raise EventRefused("decision_id is 1 to 128 letters, digits, '.', '_', ':' and '-', or left out")
-    if request.impact and request.impact not in IMPACTS:
-        raise EventRefused(f"impact is one of {', '.join(IMPACTS)}, or left out, not {request.impact[:40]!r}")
     context = _context(request.context)
     try:
         legal, default, impact = agent.legal_actions(context), agent.default(context).action, agent.impact(context)
@@ -80,10 +65,8 @@ def asked(request: DecisionRequested) -> DecisionRequested:
         impact=request.impact or impact,
         world_version=request.world_version,
     )
-    if len(made.context.encode()) > CONTEXT_BYTES_MAX:
-        raise ContextTooLarge(
-            f"a context has at most {CONTEXT_BYTES_MAX} bytes, not {len(made.context.encode())}: tell what matters"
-        )
+    # Written anew it may be longer: 1e9 becomes 1000000000.0.
+    check_context_size(made.context)
     return made
 
 

@@ -153,6 +153,7 @@ class Bridge:
 
     async def sweep(self) -> None:
         """Publish, for ever, what was left behind."""
+        complaint = ""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
@@ -161,8 +162,12 @@ class Bridge:
                 for client in clients:
                     async with self._turn(client):
                         await self._publish_left(client)
+                complaint = ""
             except TemporaryError as error:
-                _log.warning("events that were left behind still are: %s", error)
+                # A server may be away for hours: that it still is says nothing new.
+                if complaint != error.reason:
+                    _log.warning("events that were left behind still are: %s", error)
+                complaint = error.reason
 
     async def _publish_left(self, client: str) -> set[int]:
         """Publish what is kept of a client, which an earlier request or bridge has not come to; gives its sequences."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streams.bridge.asking import DECISION_ID_PATTERN
+from schemas.requests import DECISION_ID_PATTERN
 
 #: Pages of actions are short: a game server does them one after the other.
 ACTIONS_DEFAULT, ACTIONS_MAX = 50, 100

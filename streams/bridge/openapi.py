@@ -15,11 +15,19 @@ from inference import AGENTS
 from inference.agent import IMPACTS
 from schemas import FACTS, TIERS, DecisionRequested
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
-from schemas.limits import SUBJECT_BYTES_MAX, TRACE_BYTES_MAX
-from streams.bridge.asking import CONTEXT_BYTES_MAX, DECISION_ID_PATTERN
+from schemas.limits import SUBJECT_BYTES_MAX, TRACE_BYTES_MAX, number_max, text_bytes_max
+from schemas.requests import CONTEXT_BYTES_MAX, DECISION_ID_PATTERN
 from streams.bridge.models import Problem
-from streams.bridge.offers import BATCH_EVENTS_MAX, CLIENT_PATTERN, JSON, OFFERED, PROTOBUF, SEQUENCE_MAX, TIME_MS_MAX
 from streams.bridge.problems import CONTENT_TYPE
+from streams.bridge.wire import (
+    BATCH_EVENTS_MAX,
+    CLIENT_PATTERN,
+    JSON,
+    OFFERED,
+    PROTOBUF,
+    SEQUENCE_MAX,
+    TIME_MS_MAX,
+)
 
 _TEMPLATE = "#/components/schemas/{model}"
 # Four bytes a character at most, and most have one.
@@ -175,7 +183,7 @@ def _messages() -> dict[str, Any]:
         fact = FACTS[name].DESCRIPTOR
         found[fact.name] = {
             "type": "object",
-            "properties": {one.name: _field(one) for one in fact.fields},
+            "properties": {one.name: {**_field(one), **_limit(name, one)} for one in fact.fields},
             "additionalProperties": False,
         }
     requested = found[DecisionRequested.DESCRIPTOR.name]
@@ -220,6 +228,18 @@ def _offered() -> dict[str, Any]:
         "oneOf": [{"required": [fact]} for fact in OFFERED],
         "additionalProperties": False,
     }
+
+
+def _limit(fact: str, one: Any) -> dict[str, Any]:
+    """What a fact's field may hold beyond its type; a text's bytes are no fewer than its characters."""
+    if one.type == FieldDescriptor.TYPE_STRING:
+        longest = {"maxLength": text_bytes_max(f"{fact}.{one.name}")}
+        return {"items": {**_TEXT, **longest}} if one.is_repeated else longest
+    if one.type in (FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64):
+        low, _ = _WHOLE_BITS[one.type]
+        most = number_max(f"{fact}.{one.name}")
+        return {"minimum": max(low, -most), "maximum": most}
+    return {}
 
 
 def _field(one: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,8 +11,11 @@ from aiohttp import web
 
 from schemas import NornError, TemporaryError
 from streams.bridge.admission import TooManyGaps
+from streams.bridge.bodies import HungUp, TooSlow, UnknownCoding
 from streams.bridge.models import Problem
-from streams.bridge.offers import Malformed, TooLarge
+from streams.bridge.wire import Malformed, TooLarge
+from streams.harmless import harmless
+from streams.http_guard import Handler
 
 CONTENT_TYPE = "application/problem+json"
 # When a server that is away may be back.
@@ -21,8 +23,6 @@ RETRY_AFTER_S = 1
 
 _log = logging.getLogger(__name__)
 _STATUS: dict[type[NornError], int] = {Malformed: 400, TooLarge: 413, TooManyGaps: 409, TemporaryError: 503}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Limited(TemporaryError):
@@ -47,14 +47,15 @@ class WrongContentType(NornError):
     reason = "wrong_content_type"
 
 
-_STATUS |= {Limited: 429, NotFound: 404, WrongContentType: 415}
+_STATUS |= {Limited: 429, NotFound: 404, WrongContentType: 415, UnknownCoding: 415, TooSlow: 408, HungUp: 400}
 
 
 def problem(status: int, reason: str, detail: str, *, retry_after_s: float = 0, **more: Any) -> web.Response:
     """An answer that says what went wrong."""
     if retry_after_s:
         more["retry_after_s"] = round(retry_after_s, 3)
-    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, reason=reason, **more)
+    # It may quote what was sent: half an emoji could not be encoded, and who reads it sits at a screen.
+    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=harmless(detail), reason=reason, **more)
     headers = {"Retry-After": str(math.ceil(retry_after_s))} if retry_after_s else None
     return web.Response(status=status, text=said.model_dump_json(), content_type=CONTENT_TYPE, headers=headers)
 
@@ -71,10 +72,13 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
+    except HungUp as error:
+        _log.warning("%s %s: %s", request.method, harmless(request.path), error)
+        return _of(error)
     except NornError as error:
         return _of(error)
     except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
+        _log.exception("%s %s failed", request.method, harmless(request.path))
         return problem(500, "error", "the bridge failed; its log says why. Nothing was acknowledged: try again")
 
 

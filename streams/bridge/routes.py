@@ -11,13 +11,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ValidationError
 
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest
+from streams.bridge.bodies import BODY_WITHIN_S, body_of
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
 from streams.bridge.meters import Meters
 from streams.bridge.models import Actions, ActionsQuery, Completed, Completion, Dispatched
-from streams.bridge.offers import CONTENT_TYPES, JSON, Malformed, TooLarge, read
+from streams.bridge.offers import read
 from streams.bridge.openapi import Operation, document
 from streams.bridge.problems import Limited, WrongContentType, problem
+from streams.bridge.wire import BODY_BYTES_MAX, CONTENT_TYPES, JSON, Malformed
 from streams.clock import Clock
 
 #: Spec C.9, for every body that is no batch.
@@ -27,7 +29,7 @@ TEXT = "text/plain"
 M = TypeVar("M", bound=BaseModel)
 
 _BAD = {400: "It is malformed; nothing was taken.", 503: "Kafka or Postgres is away; nothing was acknowledged."}
-_BODY = {413: "It is too large.", 415: "A body of another kind."}
+_BODY = {408: "It did not come in time.", 413: "It is too large.", 415: "A body of another kind."}
 _LIMITED = {429: "Over a limit: send it again after Retry-After; nothing was taken."}
 
 DISPATCH = Operation(
@@ -70,13 +72,20 @@ class Routes:
     """The handlers."""
 
     def __init__(
-        self, bridge: Bridge, reach: Callable[[], Awaitable[list[str]]], limit: Limit, clock: Clock, meters: Meters
+        self,
+        bridge: Bridge,
+        reach: Callable[[], Awaitable[list[str]]],
+        limit: Limit,
+        clock: Clock,
+        meters: Meters,
+        body_within_s: float = BODY_WITHIN_S,
     ) -> None:
         self._bridge = bridge
         self._reach = reach
         self._limit = limit
         self._clock = clock
         self._meters = meters
+        self._body_within_s = body_within_s
         self._document = document(OPERATIONS, version("norn"))
 
     def table(self) -> Iterable[tuple[Operation, Callable[[web.Request], Awaitable[web.StreamResponse]]]]:
@@ -87,7 +96,8 @@ class Routes:
         """POST /api/v1/events/dispatch."""
         if request.content_type not in CONTENT_TYPES:
             raise WrongContentType(f"a batch is one of {', '.join(CONTENT_TYPES)}, not {request.content_type}")
-        answer = await self._bridge.dispatch(read(request.content_type, await request.read()))
+        body = await body_of(request, BODY_BYTES_MAX, self._body_within_s)
+        answer = await self._bridge.dispatch(read(request.content_type, body))
         self._meters.dispatched(answer)
         return _json(answer)
 
@@ -106,9 +116,7 @@ class Routes:
         self._count(request, COMPLETE)
         if request.content_type != JSON:
             raise WrongContentType(f"a completion is {JSON}, not {request.content_type}")
-        body = await request.read()
-        if len(body) > REQUEST_BYTES_MAX:
-            raise TooLarge(f"a completion has at most {REQUEST_BYTES_MAX} bytes, not {len(body)}")
+        body = await body_of(request, REQUEST_BYTES_MAX, self._body_within_s)
         completion = _valid(Completion, lambda: Completion.model_validate_json(body, strict=True))
         answer = await self._bridge.complete(completion)
         self._meters.completed(answer)

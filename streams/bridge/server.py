@@ -6,32 +6,45 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from schemas import PermanentError, TemporaryError
+from streams.bridge.bodies import BODY_WITHIN_S
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
 from streams.bridge.meters import Meters
-from streams.bridge.offers import BODY_BYTES_MAX
-from streams.bridge.problems import Handler, answer_problems
+from streams.bridge.problems import answer_problems
 from streams.bridge.publisher import PUBLISH_TIMEOUT_S, Publisher
 from streams.bridge.routes import Routes
 from streams.bridge.store import Store
+from streams.bridge.wire import BODY_BYTES_MAX
 from streams.clock import Clock
 from streams.config import Settings
 from streams.embedded import Servers
+from streams.http_guard import Handler, add_headers, refuse_other_hosts, request_log
 
 SECOND_S, MINUTE_S = 1.0, 60.0
 # What is under way when the bridge is told to stop is finished within a publication's time.
 STOP_WITHIN_S = 10.0
 
+# A client that is still sending what was refused has so long to read why.
+LINGER_S = 2.0
 # A list of SUBJECTS_MAX subjects of 256 bytes each, every byte of them written as %xx, and room for the rest.
 LINE_BYTES_MAX = 96 * 1024
 
+#: How HTTP itself is read. Bodies are unpacked by us, who can say what is wrong with one and stop at the limit; and a
+#: batch that is being taken is taken to its end, whether its client is still there or not.
+HTTP = {
+    "max_line_size": LINE_BYTES_MAX,
+    "auto_decompress": False,
+    "handler_cancellation": False,
+    "lingering_time": LINGER_S,
+    "logger": request_log,
+}
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+_ELSEWHERE = "the bridge answers to localhost; NORN_BRIDGE_HOST lets it listen elsewhere"
 
 
 class PortTaken(PermanentError):
@@ -41,7 +54,11 @@ class PortTaken(PermanentError):
 
 
 def create_app(
-    settings: Settings, servers: Servers, *, publish_timeout_s: float = PUBLISH_TIMEOUT_S
+    settings: Settings,
+    servers: Servers,
+    *,
+    publish_timeout_s: float = PUBLISH_TIMEOUT_S,
+    body_within_s: float = BODY_WITHIN_S,
 ) -> web.Application:
     """The bridge as an application; it waits for no server, and says on each request which one is away."""
     clock, meters = Clock(), Meters()
@@ -49,7 +66,7 @@ def create_app(
     player_limit = Limit(settings.bridge_player_actions_per_second, SECOND_S)
     bridge = Bridge(store, publisher, clock, settings.region, player_limit)
     limit = Limit(settings.bridge_requests_per_minute, MINUTE_S)
-    routes = Routes(bridge, lambda: _waits_for(store, publisher), limit, clock, meters)
+    routes = Routes(bridge, lambda: _waits_for(store, publisher), limit, clock, meters, body_within_s)
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         sweeping = asyncio.create_task(bridge.sweep())
@@ -60,12 +77,10 @@ def create_app(
         publisher.close()
         await store.close()
 
-    middlewares: list[Middleware] = [_metered(meters, clock), answer_problems]
-    if _is_loopback(settings.bridge_host):
-        middlewares.append(_refuse_other_hosts)
-    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=middlewares)
+    middlewares = [_metered(meters, clock), answer_problems, *refuse_other_hosts(settings.bridge_host, _ELSEWHERE)]
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=middlewares, handler_args=HTTP)
     app.cleanup_ctx.append(running)
-    app.on_response_prepare.append(_add_headers)
+    app.on_response_prepare.append(add_headers(HEADERS))
     for operation, handler in routes.table():
         app.router.add_route(operation.method, operation.path, handler, name=operation.name)
     return app
@@ -81,7 +96,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S, max_line_size=LINE_BYTES_MAX)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -115,24 +130,3 @@ def _metered(meters: Meters, clock: Clock) -> Middleware:
         return answer
 
     return metered
-
-
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-@web.middleware
-async def _refuse_other_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer to this machine's own names only, lest a page elsewhere read the actions under a name of its own."""
-    if not _is_loopback(request.url.host or ""):
-        raise web.HTTPMisdirectedRequest(
-            text="the bridge answers to localhost; NORN_BRIDGE_HOST lets it listen elsewhere"
-        )
-    return await handler(request)

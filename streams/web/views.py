@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streams.http_guard import add_headers, refuse_other_hosts
 from streams.status import STUCK_AFTER_S, Partition
 from streams.web.packaged import packaged
 from streams.web.reading import Figures
@@ -31,6 +31,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_ELSEWHERE = "this page answers to localhost; NORN_WEB_HOST lets it listen elsewhere"
 
 #: Files served as they are: path, content type.
 FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -56,9 +57,8 @@ def attach(app: NornApp, *, stuck_after_s: float = STUCK_AFTER_S) -> None:
     app.conf.web_bind = app.shell.settings.web_host
     server: web.Application = cast(Web, app.web).web_app
     server.cleanup_ctx.append(watch.running)
-    server.on_response_prepare.append(_add_headers)
-    if _is_loopback(app.shell.settings.web_host):
-        server.middlewares.append(_refuse_other_hosts)
+    server.on_response_prepare.append(add_headers(HEADERS))
+    server.middlewares.extend(refuse_other_hosts(app.shell.settings.web_host, _ELSEWHERE))
     registry = app.shell.metrics.registry
     registry.register(Progress(watch))
     ProcessCollector(registry=registry)
@@ -137,24 +137,3 @@ def _file(text: str, content_type: str) -> Callable[..., Awaitable[web.Response]
         return web.Response(text=text, content_type=content_type)
 
     return serve
-
-
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-@web.middleware
-async def _refuse_other_hosts(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer to this machine's own names only, lest a web page elsewhere read this one under a name of its own."""
-    if not _is_loopback(request.url.host or ""):
-        raise web.HTTPMisdirectedRequest(text="this page answers to localhost; NORN_WEB_HOST lets it listen elsewhere")
-    return await handler(request)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import math
 import signal
 from collections import Counter
@@ -117,6 +119,23 @@ async def test_bad_events_do_not_fail_their_neighbours(servers: Servers) -> None
         ]
         _, again, _ = await post(there.make_url(DISPATCH), json=mixed)
         assert (again["repeated"], again["refused"]) == (2, said["refused"])
+
+
+@pytest.mark.parametrize(
+    "bad", [rb'{"text":"\ud83d"}', b'{"text":NaN}', b'{"text":1e999}', b'{"text":%s}' % (b"[" * 9_000 + b"]" * 9_000)]
+)
+async def test_one_event_that_cannot_be_read_leaves_forty_nine(servers: Servers, bad: bytes) -> None:
+    events = [json.dumps(event).encode() for event in batch("c10", *range(1, 50))["events"]]
+    events.insert(20, b'{"sequence":50,"player_id":"astrid","player_said":%s}' % bad)
+    request = {
+        "data": gzip.compress(b'{"client":"c10","events":[%s]}' % b",".join(events)),
+        "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    }
+    async with bridge(servers) as there:
+        status, said, _ = await post(there.make_url(DISPATCH), **request)
+        assert (status, said["accepted"], said["expected"]) == (200, 49, 51)
+        assert [(one["index"], one["sequence"], one["reason"]) for one in said["refused"]] == [(20, 50, "malformed")]
+    assert len(await logged(servers, "c10")) == 49
 
 
 async def test_rubbish_is_a_problem_and_takes_nothing(servers: Servers) -> None:

@@ -18,9 +18,9 @@ from schemathesis.config import SchemathesisConfig
 
 from schemas import FACTS
 from streams.bridge.models import ActionsQuery, Completed, Completion, Dispatched, Problem
-from streams.bridge.offers import OFFERED
 from streams.bridge.openapi import document
 from streams.bridge.routes import DISPATCH, OPERATIONS
+from streams.bridge.wire import OFFERED
 from streams.embedded import Servers
 from tests.bridges import Process, execute, prepared
 from tests.sdk import free_port

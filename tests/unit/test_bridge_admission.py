@@ -13,7 +13,8 @@ from schemas import GoldGained, PlaceEntered, decode, fact_of
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
 from schemas.stamps import time_ms
 from streams.bridge.admission import Admission, Client, Here, TooManyGaps, admit, has_come, new_subjects
-from streams.bridge.offers import PROTOBUF, Batch, read
+from streams.bridge.offers import Batch, read
+from streams.bridge.wire import PROTOBUF
 
 PLAYERS = ("astrid", "finn", "Zoë", "edda")
 

@@ -12,10 +12,12 @@ from inference.court import Case, learned, ruled
 from inference.prompts import canonical
 from inference.requests import requests_for
 from schemas import DecisionEffective, DecisionRequested, Event, PlayerSaid, decode
+from schemas.requests import CONTEXT_BYTES_MAX
 from schemas.stamps import pack
 from streams.bridge.admission import Admission, Client, Here, admit
-from streams.bridge.asking import AHEAD_MAX_MS, CONTEXT_BYTES_MAX
-from streams.bridge.offers import JSON, read
+from streams.bridge.asking import AHEAD_MAX_MS
+from streams.bridge.offers import read
+from streams.bridge.wire import JSON
 from streams.sdk.envelope import FACT_BYTES_MAX
 
 NOW_MS = 1_800_000_000_000

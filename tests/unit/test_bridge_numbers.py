@@ -14,9 +14,9 @@ from streams.bridge.client.actions import ActionPoller
 from streams.bridge.client.client import BridgeClient
 from streams.bridge.client.ring import Ring
 from streams.bridge.client.service import Service
-from streams.bridge.offers import BATCH_EVENTS_MAX
 from streams.bridge.routes import COMPLETE, DISPATCH, PENDING, REQUEST_BYTES_MAX
 from streams.bridge.server import MINUTE_S, SECOND_S
+from streams.bridge.wire import BATCH_EVENTS_MAX
 from streams.config import Settings
 from streams.sdk.envelope import FACT_BYTES_MAX
 

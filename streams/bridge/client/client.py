@@ -7,21 +7,21 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from google.protobuf.message import Message
 
-from schemas import DecisionRequested, EventRefused, TemporaryError, fact_name
+from schemas import DecisionRequested, EventRefused, TemporaryError, check_subject, fact_name
 from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
 from streams.bridge.client.actions import Act, ActionPoller
 from streams.bridge.client.dead_letters import PATH
 from streams.bridge.client.queue import Batch, Counters, Queue, beside
 from streams.bridge.client.ring import EVENTS_MAX
 from streams.bridge.client.service import Answer, Rejected, Service, Wait
-from streams.bridge.offers import OFFERED
+from streams.bridge.wire import OFFERED
 from streams.clock import Clock
 
 HIGH, NORMAL, LOW = 1, 0, -1
@@ -42,7 +42,8 @@ class BridgeClient:
 
     url: the bridge's, http://127.0.0.1:8000.  dead_letters: the file for events that cannot be sent; beside it stand
     the journal, what was refused, and the journal of actions.  service: the bridge, when it is to be asked otherwise.
-    Raises FileInUse, and OSError for the files.
+    refused: told of each event that the bridge will never take, and why, on the thread that sends; the event is in the
+    file of those refused by then. Raises FileInUse, and OSError for the files.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class BridgeClient:
         flush_s: float = FLUSH_S,
         backoff_s: Sequence[float] = BACKOFF_S,
         service: Service | None = None,
+        refused: Callable[[OfferedEvent, str], None] = lambda event, why: None,
     ) -> None:
         self._service = service or Service(url)
         self._flush_s, self._backoff_s = flush_s, tuple(backoff_s)
-        self._dead_letters = dead_letters
+        self._dead_letters, self._refused = dead_letters, refused
         self._queue = Queue(dead_letters, events_max, lambda: f"{name}-{uuid.uuid4().hex[:16]}", Clock())
         self._flushing = self._away = False
         self._closing = threading.Event()
@@ -80,6 +82,9 @@ class BridgeClient:
         name = fact_name(fact)
         if name not in OFFERED:
             raise EventRefused(f"a game server does not produce {name}; it may produce {', '.join(OFFERED)}")
+        if isinstance(fact, DecisionRequested) and not fact.agent:
+            raise EventRefused("a request for a decision names its agent")
+        check_subject(player_id)
         event = OfferedEvent(player_id=player_id)
         getattr(event, name).CopyFrom(fact)
         return self._queue.put(event, priority)
@@ -96,17 +101,21 @@ class BridgeClient:
     ) -> str:
         """Ask an agent for a decision; gives the id under which the answer comes to `act`. Raises as `put` does.
 
-        legal_actions, deadline_ms: as the agent declares them when they are left out. A request that reaches the bridge
-        after its deadline is refused.
+        legal_actions, deadline_ms: as the agent declares them when they are left out. The bridge refuses an agent that
+        it does not know, actions that the agent does not have, and a request that reaches it after its deadline; that
+        is told to `refused`.
         """
         decision_id = uuid.uuid4().hex
-        request = DecisionRequested(
-            decision_id=decision_id,
-            agent=agent,
-            context=json.dumps(context),
-            legal_actions=legal_actions,
-            deadline_ms=deadline_ms,
-        )
+        try:
+            request = DecisionRequested(
+                decision_id=decision_id,
+                agent=agent,
+                context=json.dumps(context),
+                legal_actions=legal_actions,
+                deadline_ms=deadline_ms,
+            )
+        except (TypeError, ValueError) as error:
+            raise EventRefused(f"this is no request for a decision: {error}") from None
         self.put(request, player_id=player_id, priority=priority)
         return decision_id
 
@@ -187,12 +196,22 @@ class BridgeClient:
                 continue
             self._note_success()
             again = self._queue.answered(batch, answer)
+            self._tell_refused(batch, answer)
             if again is not None:
                 self._closing.wait(answer.retry_after_s)
             return again
         self._note_failure(why)
         self._queue.failed(batch, why)
         return None
+
+    def _tell_refused(self, batch: Batch, answer: Answer) -> None:
+        for entry in batch.entries:
+            if (why := answer.refused.get(entry.sequence)) is not None:
+                try:
+                    self._refused(entry.event, why)
+                except Exception:
+                    # The game's own mistake must not keep its other events from the log.
+                    _log.exception("telling the game that event %d is refused failed", entry.sequence)
 
     def _note_failure(self, why: str) -> None:
         if not self._away:

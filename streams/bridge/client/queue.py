@@ -19,7 +19,7 @@ from streams.bridge.client.files import Appending
 from streams.bridge.client.journal import Journal
 from streams.bridge.client.ring import Entry, Ring
 from streams.bridge.client.service import Answer
-from streams.bridge.offers import BATCH_EVENTS_MAX, checked
+from streams.bridge.wire import BATCH_EVENTS_MAX, check_offered
 from streams.clock import Clock
 
 # A stamp keeps 16 bits of an event's number to order what happens in one millisecond.
@@ -79,7 +79,7 @@ class Queue:
                 raise EventRefused("this client is closed: make another")
             event.sequence = self._journal.last + 1
             event.time_ms = self._time_ms(event.sequence)
-            checked(event)
+            check_offered(event)
             if self._ring.full:
                 self._spill("ring full")
             entry = Entry(self.client, priority, event)

@@ -10,7 +10,7 @@ from pathlib import Path
 from streams.bridge.client.dead_letters import entries
 from streams.bridge.client.ring import Entry
 from streams.bridge.client.service import Answer, Service, Wait
-from streams.bridge.offers import BATCH_EVENTS_MAX
+from streams.bridge.wire import BATCH_EVENTS_MAX
 
 
 @dataclass(slots=True)
