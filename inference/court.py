@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from inference.agent import Agent, Answer
 from inference.attempt import Question
+from inference.endings import NOBODY_ASKED, Consent, closed, effective, hexadecimal
 from inference.governance import about, default, effect, fallback, fault, gated, rejected, stake, stake_of
 from inference.validation import Refused
 from schemas import (
@@ -51,6 +52,8 @@ DEADLINE_MAX_MS = 2**62
 
 #: Why a proposal that was put to people has no effect: one of them said no, or nobody said yes.
 REFUSED, NOT_APPROVED = "refused", "not_approved"
+#: Why another has none: its deadline had passed.
+LATE = "late"
 
 #: The facts that a case learns from.
 HEARD = frozenset(
@@ -59,6 +62,7 @@ HEARD = frozenset(
         "decision_proposed",
         "decision_effective",
         "decision_rejected",
+        "decision_closed",
         "decision_expired",
         "approval_requested",
         "approval_given",
@@ -80,6 +84,9 @@ _TOLD = {
     "decision_rejected": Told.REJECTED,
     "approval_requested": Told.APPROVAL_REQUESTED,
 }
+
+
+_ENDS: Mapping[str, State] = {"decision_effective": "effective", "decision_closed": "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +150,10 @@ def learned(case: Case, event: Event, now_ms: int) -> Case:
     fact = event.WhichOneof("fact") or ""
     if case.closed:
         return case
-    if fact == "decision_effective":
-        return _ended(case, "effective")
+    if fact in _ENDS:
+        return _ended(case, _ENDS[fact])
     if fact in _TOLD:
-        return replace(case, told=case.told | _TOLD[fact])
+        return replace(case, told=case.told | _TOLD[fact]) if _is_about(case, event) else case
     if fact == "decision_requested" and case.request is None:
         asked = replace(case, request=event, subject=event.subject, state="open")
         return replace(asked, due_ms=NOW_MS if case.proposal is not None else asked.deadline_ms)
@@ -156,6 +163,16 @@ def learned(case: Case, event: Event, now_ms: int) -> Case:
     if fact == "approval_given" and case.approval is None and Told.APPROVAL_REQUESTED in case.told:
         return replace(case, approval=event, due_ms=NOW_MS)
     return case
+
+
+def _is_about(case: Case, event: Event) -> bool:
+    """Whether what was told is about the proposal at hand: anybody may have rejected another, or nothing at all."""
+    if event.HasField("decision_rejected"):
+        return event.decision_rejected.proposal_id == hexadecimal(case.proposal)
+    if event.HasField("approval_requested"):
+        # Before 0.2 it did not say which.
+        return event.approval_requested.proposal_id in ("", hexadecimal(case.proposal))
+    return True
 
 
 def ruled(case: Case, agents: Mapping[str, Agent], now_ms: int) -> Ruling:
@@ -185,9 +202,9 @@ def _without_request(case: Case, now_ms: int) -> Ruling:
     if case.proposal is None or case.due_ms is None or now_ms < case.due_ms:
         return Ruling(case)
     refused = Refused("no_request", f"no request was read within {GRACE_MS // 1000} s")
-    facts = _unless(case, Told.REJECTED, rejected(case.proposal.decision_proposed, refused))
+    facts = _unless(case, Told.REJECTED, _rejected(case.proposal, refused))
     # Should its request come after all, it is answered as if nobody had proposed anything.
-    left = replace(case, proposal=None, due_ms=None, told=case.told | Told.REJECTED)
+    left = replace(case, proposal=None, due_ms=None, told=case.told & ~Told.REJECTED)
     return Ruling(left, facts, case.proposal)
 
 
@@ -198,8 +215,9 @@ def _overdue(request: Event, now_ms: int) -> bool:
 
 def _impossible(case: Case, refused: Refused) -> Ruling:
     assert case.request is not None
-    fact = rejected(case.request.decision_requested, refused)
-    return Ruling(_ended(case, "rejected"), _unless(case, Told.REJECTED, fact), case.request)
+    facts = _unless(case, Told.REJECTED, rejected(case.request.decision_requested, refused))
+    consent = Consent("lapsed") if case.state == "awaiting_approval" else NOBODY_ASKED
+    return Ruling(_ended(case, "rejected"), (*facts, closed(case.request, refused, consent)), case.request)
 
 
 def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms: int) -> Ruling:
@@ -212,7 +230,8 @@ def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms:
     if refused is not None:
         return _by_default(case, question, case.proposal, refused)
     if not gated(question, proposed):
-        return Ruling(_ended(case, "effective"), (effect(proposed, question),), case.proposal)
+        made = effective(effect(proposed, question), case.request, "proposed", proposal=case.proposal)
+        return Ruling(_ended(case, "effective"), (made,), case.proposal)
     asked = ApprovalRequested(
         decision_id=case.decision_id,
         agent=proposed.agent,
@@ -220,6 +239,7 @@ def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms:
         content=proposed.content,
         impact=stake(question, proposed),
         deadline_ms=case.until_ms,
+        proposal_id=hexadecimal(case.proposal),
     )
     waiting = replace(case, state="awaiting_approval", told=case.told | Told.APPROVAL_REQUESTED, due_ms=case.until_ms)
     reviewed = _reviewed(waiting, question, now_ms)
@@ -227,34 +247,47 @@ def _judged(case: Case, question: Question, agents: Mapping[str, Agent], now_ms:
 
 
 def _reviewed(case: Case, question: Question, now_ms: int) -> Ruling:
+    assert case.request is not None
     assert case.proposal is not None
     proposed = case.proposal.decision_proposed
     if case.approval is not None and time_ms(case.approval.stamp) <= case.until_ms:
         given = case.approval.approval_given
         if given.approved:
-            return Ruling(_ended(case, "effective"), (effect(proposed, question),), case.approval)
+            consent = Consent("approved", case.approval)
+            made = effective(effect(proposed, question), case.request, "approved", consent, case.proposal)
+            return Ruling(_ended(case, "effective"), (made,), case.approval)
         detail = ": ".join(filter(None, [f"by {given.approver or 'nobody named'}"[:80], given.comment[:200]]))
-        return _by_default(case, question, case.approval, Refused(REFUSED, detail), but=proposed.action)
+        consent = Consent("refused", case.approval)
+        return _by_default(case, question, case.approval, Refused(REFUSED, detail), consent, but=proposed.action)
     if now_ms >= case.until_ms:
         refused = Refused(NOT_APPROVED, "nobody agreed in time")
-        return _by_default(case, question, case.proposal, refused, but=proposed.action)
+        return _by_default(case, question, case.proposal, refused, Consent("lapsed"), but=proposed.action)
     return Ruling(replace(case, due_ms=case.until_ms), cause=case.proposal)
 
 
-def _by_default(case: Case, question: Question, cause: Event, refused: Refused, *, but: str = "") -> Ruling:
+def _by_default(
+    case: Case, question: Question, cause: Event, refused: Refused, consent: Consent = NOBODY_ASKED, *, but: str = ""
+) -> Ruling:
     """The default in place of a proposal that may not take effect; nothing at all where a person would have to agree
     to the default too."""
+    assert case.request is not None
     assert case.proposal is not None
-    effects: tuple[Message, ...] = ()
+    state: State = "effective"
     try:
-        effects = (_effect_of(default(question, but=but), question),)
+        end: Message = effective(_effect_of(default(question, but=but), question), case.request, "default", consent)
     except ValueError as error:
         refused = Refused(refused.reason, f"{refused.detail}; nothing takes effect: {error}")
-    facts = _unless(case, Told.REJECTED, rejected(case.proposal.decision_proposed, refused))
-    return Ruling(_ended(case, "effective" if effects else "rejected"), (*facts, *effects), cause)
+        state, end = "rejected", closed(case.request, refused, consent)
+    facts = _unless(case, Told.REJECTED, _rejected(case.proposal, refused))
+    return Ruling(_ended(case, state), (*facts, end), cause)
+
+
+def _rejected(proposal: Event, refused: Refused) -> Message:
+    return rejected(proposal.decision_proposed, refused, hexadecimal(proposal))
 
 
 def _expired(case: Case, question: Question) -> Ruling:
+    assert case.request is not None
     answer, lacking = fallback(question)
     request = question.request
     expired = DecisionExpired(decision_id=request.decision_id, agent=request.agent, deadline_ms=request.deadline_ms)
@@ -268,8 +301,15 @@ def _expired(case: Case, question: Question) -> Ruling:
         fallback_reason="; ".join(filter(None, ["deadline passed", lacking])),
         impact=stake_of(question, answer.action),
     )
-    facts = (*_unless(case, Told.EXPIRED, expired), *([proposed] if case.proposal is None else []))
-    return Ruling(_ended(case, "effective"), (*facts, _effect_of(answer, question)), case.request)
+    facts = _unless(case, Told.EXPIRED, expired)
+    if case.proposal is None:
+        facts += (proposed,)
+    else:
+        late_ms = time_ms(case.proposal.stamp) - case.deadline_ms
+        refused = Refused(LATE, f"it came {late_ms} ms after the deadline")
+        facts += _unless(case, Told.REJECTED, _rejected(case.proposal, refused))
+    made = effective(_effect_of(answer, question), case.request, "deadline")
+    return Ruling(_ended(case, "effective"), (*facts, made), case.request)
 
 
 def _effect_of(answer: Answer, question: Question) -> DecisionEffective:

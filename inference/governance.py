@@ -19,7 +19,9 @@ ABOUT_BYTES_MAX = 1_000
 ACTION_BYTES_MAX = 200
 # Reasons are for people to read, and quote what anybody may have written.
 REASON_CHARACTERS_MAX = 500
-AGENT_CHARACTERS_MAX = 100
+AGENT_BYTES_MAX = 100
+# One of four words; what else somebody writes there is cut.
+ROUTE_BYTES_MAX = 20
 
 
 def judge(
@@ -73,11 +75,29 @@ def _unfit(question: Question, answer: Answer) -> Refused | None:
     return Refused("unfit", complaint) if complaint else unsafe(question, answer)
 
 
-def rejected(proposed: DecisionProposed | DecisionRequested, refused: Refused) -> DecisionRejected:
-    """The refusal as a fact; what others wrote is cut to what an event holds, and a NUL, which none may hold, shown."""
-    reason = f"{refused.reason}: {refused.detail}".replace("\0", "\\0")[:REASON_CHARACTERS_MAX]
-    agent = proposed.agent.replace("\0", "\\0")[:AGENT_CHARACTERS_MAX]
-    return DecisionRejected(decision_id=proposed.decision_id, agent=agent, reason=reason)
+def rejected(
+    proposed: DecisionProposed | DecisionRequested, refused: Refused, proposal_id: str = ""
+) -> DecisionRejected:
+    """The refusal as a fact; what others wrote is cut to what an event holds."""
+    made = DecisionRejected(
+        decision_id=proposed.decision_id,
+        agent=cut(proposed.agent, AGENT_BYTES_MAX),
+        reason=said(refused),
+        proposal_id=proposal_id,
+    )
+    if isinstance(proposed, DecisionProposed):
+        made.action = cut(proposed.action, ACTION_BYTES_MAX)
+    return made
+
+
+def said(refused: Refused) -> str:
+    """A refusal as one line, cut to what an event holds."""
+    return f"{refused.reason}: {refused.detail}".replace("\0", "\\0")[:REASON_CHARACTERS_MAX]
+
+
+def cut(text: str, bytes_max: int) -> str:
+    """What others wrote, cut to what an event holds, with a NUL, which no table can hold, shown."""
+    return text.replace("\0", "\\0").encode()[:bytes_max].decode(errors="ignore")
 
 
 def gravest(*impacts: str) -> Impact:
@@ -111,7 +131,7 @@ def effect(proposed: DecisionProposed, question: Question | None = None) -> Deci
         agent=proposed.agent,
         action=proposed.action,
         content=proposed.content,
-        route=proposed.route,
+        route=cut(proposed.route, ROUTE_BYTES_MAX),
     )
     if question is not None:
         made.impact = stake(question, proposed)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from projections.fields import REAL, WHOLE, ColumnType, Field, quoted
+from projections.fields import REAL, TRUTH, WHOLE, ColumnType, Field, quoted
 from projections.sources import Source
 from schemas import Event
 
@@ -225,7 +225,7 @@ class _Arg(Aggregate):
     @property
     def fields(self) -> set[Field]:
         """The values; the stamp and the region are every event's."""
-        return set(self.values)
+        return {value.plain for value in self.values}
 
     @property
     def stamp(self) -> str:
@@ -235,7 +235,7 @@ class _Arg(Aggregate):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The stamp of the values, and the values; all null before the first fact."""
-        return (Column(self.stamp, WHOLE), *(Column(value.name, value.type) for value in self.values))
+        return (Column(self.stamp, WHOLE), *(Column(value.label, value.type) for value in self.values))
 
     def updates(self, slot: int, fact: str) -> list[Update]:
         """Within one region, compare (stamp, values)."""
@@ -264,14 +264,14 @@ class _Arg(Aggregate):
         """Filter to the best stamp of each key, and order only what is left of it by value."""
         if self.fact not in present:
             return None
-        values = [_canonical(value).alias(value.name) for value in self.values]
+        values = [_canonical(value).alias(value.label) for value in self.values]
         candidates = rows.filter(pl.col(self.fact).is_not_null()).select(
             *keys, pl.col("stamp").cast(pl.Int64).alias(self.stamp), *values
         )
         stamp = pl.col(self.stamp)
         last = self.function == "max"
         best = candidates.filter(stamp == (stamp.max() if last else stamp.min()).over(keys))
-        ordered = best.sort([value.name for value in self.values], descending=not last)
+        ordered = best.sort([value.label for value in self.values], descending=not last)
         return ordered.unique(keys, keep="last", maintain_order=True)
 
     def added(self) -> Mapping[str, str]:
@@ -303,7 +303,7 @@ class _Arg(Aggregate):
     def read(self, column: str) -> str:
         """ClickHouse: one of the values, null before the first fact, of the state table `s`."""
         best = f"{self.function}Merge(s.{quoted(self.name)})"
-        place = [value.name for value in self.values].index(column) + 4
+        place = [value.label for value in self.values].index(column) + 4
         return f"if({best}.1 = 1, {best}.{place}, null)"
 
 
@@ -316,6 +316,8 @@ def _canonical(field: Field) -> pl.Expr:
 def _clickhouse(field: Field) -> str:
     if field.type is REAL:
         return f"{field.sql} + 0.0"
+    if field.type is TRUTH:
+        return field.sql
     return f"toInt64({field.sql})" if field.type is WHOLE else f"toString({field.sql})"
 
 

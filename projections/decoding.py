@@ -6,7 +6,7 @@ where one Python object per event would allow a third of that before any work is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from projections.limits import limits
 from projections.projection import Projection, tables
 from schemas import FACTS, Event, UndecodableEvent
 
-# What the fold and the dots read of every event.
+# What the fold and the dots read of every event; its id too, where a projection has an entry for each event.
 ENVELOPE = ("subject", "stamp", "region", "origin", "sequence")
 
 
@@ -64,7 +64,9 @@ class Decoder:
         read = limits(tables(projections))
         facts = dict.fromkeys(fact for projection in projections for fact in projection.facts)
         self._facts = {fact: tuple(limit.field.name for limit in read.get(fact, ())) for fact in facts}
-        descriptor = _narrowed(self._facts)
+        keys = {field.path for table in tables(projections) for key in table.keys for field in key.fields}
+        self._envelope = (*ENVELOPE, *(["id"] if "id" in keys else []))
+        descriptor = _narrowed(self._envelope, self._facts)
         self._handler: Any = ptars.HandlerPool([descriptor.file]).get_for_message(descriptor)
 
     def columns(self, values: Sequence[bytes]) -> pl.DataFrame:
@@ -91,13 +93,13 @@ class Decoder:
             held += batch.column(fact).is_valid().to_numpy(zero_copy_only=False)
         if held.max(initial=0) > 1:
             raise UndecodableEvent(f"one of {len(values)} records holds two facts")
-        frame = pl.from_arrow(batch.select([*ENVELOPE, *self._facts]))
+        frame = pl.from_arrow(batch.select([*self._envelope, *self._facts]))
         assert isinstance(frame, pl.DataFrame)
         return Decoded(frame.with_columns(known=pl.Series(held == 1)), facts, batch)
 
 
-def _narrowed(facts: Mapping[str, tuple[str, ...]]) -> Descriptor:
-    """Event's descriptor with only these fields of these facts, under the same numbers.
+def _narrowed(envelope: Collection[str], facts: Mapping[str, tuple[str, ...]]) -> Descriptor:
+    """Event's descriptor with only these fields of the envelope and of these facts, under the same numbers.
 
     Every other fact is left as bytes, so that whether it is there can be told without decoding it.
     """
@@ -106,7 +108,7 @@ def _narrowed(facts: Mapping[str, tuple[str, ...]]) -> Descriptor:
     event.oneof_decl.add(name="fact")
     for field in Event.DESCRIPTOR.fields:
         if field.containing_oneof is None:
-            if field.name in ENVELOPE:
+            if field.name in envelope:
                 event.field.add(name=field.name, number=field.number, type=_type(field.type), label=_SINGLE)
         elif field.name in facts:
             _add_fact(file, FACTS[field.name].DESCRIPTOR, facts[field.name])

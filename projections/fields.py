@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -45,10 +45,12 @@ class ColumnType:
 TEXT = ColumnType("text", 'text collate "C"', "String", pl.String())
 WHOLE = ColumnType("whole", "bigint", "Int64", pl.Int64())
 REAL = ColumnType("real", "double precision", "Float64", pl.Float64())
+TRUTH = ColumnType("truth", "boolean", "Bool", pl.Boolean())
 HOUR = ColumnType("hour", "timestamp with time zone", "DateTime('UTC')", pl.Datetime("ms", "UTC"))
 
 _TYPES = {
     FieldDescriptor.TYPE_STRING: TEXT,
+    FieldDescriptor.TYPE_BOOL: TRUTH,
     FieldDescriptor.TYPE_DOUBLE: REAL,
     FieldDescriptor.TYPE_FLOAT: REAL,
     FieldDescriptor.TYPE_INT32: WHOLE,
@@ -68,16 +70,39 @@ _BITS = {
     FieldDescriptor.CPPTYPE_UINT64: 64,
 }
 
-#: What every event has beside its fact; `hour` is the stamp's.
-ENVELOPE = {"subject": TEXT, "region": TEXT, "stamp": WHOLE, "hour": HOUR}
+#: What every event has beside its fact. `hour` is the stamp's; `event_id` is the event's own id, in hexadecimal.
+ENVELOPE = {"subject": TEXT, "region": TEXT, "origin": TEXT, "stamp": WHOLE, "hour": HOUR, "event_id": TEXT}
+#: Those that are worked out from what an event has, and so within every limit; a key may be one, a value may not.
+WORKED_OUT = {"hour": "stamp", "event_id": "id"}
+# An id has 16 bytes. Of a longer one, which somebody else may have written, no more than that is told.
+ID_BYTES = 16
 
 
 @dataclass(frozen=True, order=True)
 class Field:
-    """A field of a fact, by the fact's name in Event's oneof; or one of ENVELOPE, whose fact is ""."""
+    """A field of a fact, by the fact's name in Event's oneof; or one of ENVELOPE, whose fact is "".
+
+    `alias` names the column that holds it, where that is not the field's own name.
+    """
 
     fact: str
     name: str
+    alias: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name of the column that holds it."""
+        return self.alias or self.name
+
+    @property
+    def plain(self) -> Field:
+        """The same field, whatever its column is called."""
+        return Field(self.fact, self.name)
+
+    @property
+    def worked_out(self) -> bool:
+        """Whether it is no field of the event itself, but one of WORKED_OUT."""
+        return not self.fact and self.name in WORKED_OUT
 
     @property
     def type(self) -> ColumnType:
@@ -105,8 +130,8 @@ class Field:
     @property
     def path(self) -> str:
         """The field as a dotted attribute of an Event."""
-        if self.name == "hour" and not self.fact:
-            return "stamp"
+        if self.worked_out:
+            return WORKED_OUT[self.name]
         return f"{self.fact}.{self.name}" if self.fact else self.name
 
     @property
@@ -117,6 +142,8 @@ class Field:
         if self.name == "hour":
             since = pl.col("stamp") // (stamps.HOUR_MS << stamps.COUNTER_BITS) * stamps.HOUR_MS
             return since.cast(pl.Int64).cast(HOUR.polars)
+        if self.name == "event_id":
+            return pl.col("id").bin.slice(0, ID_BYTES).bin.encode("hex")
         return pl.col(self.name).cast(self.type.polars)
 
     @property
@@ -124,6 +151,8 @@ class Field:
         """The field in ClickHouse's events table `e`; its type's default where the event holds another fact."""
         if self.name == "hour" and not self.fact:
             return f"toDateTime(intDiv(e.stamp, {stamps.HOUR_MS << stamps.COUNTER_BITS}) * 3600, 'UTC')"
+        if self.name == "event_id" and not self.fact:
+            return f"lower(hex(substring(e.id, 1, {ID_BYTES})))"
         return f"e.{quoted(self.path)}"
 
 
@@ -139,15 +168,24 @@ def _hour(stamp: int) -> datetime:
 def reader(fields: Sequence[Field]) -> Callable[[Event], tuple[Any, ...]]:
     """Read these fields of an event, as a tuple in this order. The fields of facts are of one fact: the event's."""
     take = attrgetter(*(field.path for field in fields))
-    hours = [place for place, field in enumerate(fields) if field.type is HOUR]
+    shape = {at: _SHAPES[field.name] for at, field in enumerate(fields) if field.worked_out}
     if len(fields) == 1:
-        return lambda event: (_hour(event.stamp) if hours else take(event),)
-    if not hours:
+        shaped = shape.get(0, lambda value: value)
+        return lambda event: (shaped(take(event)),)
+    if not shape:
         return take
-    at = hours[0]
 
     def read(event: Event) -> tuple[Any, ...]:
-        values: tuple[Any, ...] = take(event)
-        return (*values[:at], _hour(event.stamp), *values[at + 1 :])
+        values = list(take(event))
+        for at, shaped in shape.items():
+            values[at] = shaped(values[at])
+        return tuple(values)
 
     return read
+
+
+def _hexadecimal(event_id: bytes) -> str:
+    return event_id[:ID_BYTES].hex()
+
+
+_SHAPES: Mapping[str, Callable[[Any], Any]] = {"hour": _hour, "event_id": _hexadecimal}

@@ -14,7 +14,7 @@ import polars as pl
 
 from projections.aggregates import Sum
 from projections.errors import DeclarationRefused
-from projections.fields import HOUR, REAL, TEXT, WHOLE, Field, quoted
+from projections.fields import REAL, TEXT, TRUTH, WHOLE, Field, quoted
 from projections.projection import REGION, Table
 from schemas import stamps
 from schemas.limits import NAME_BYTES_MAX, NUMBER_MAX, NUMBERS, QUANTITY_MAX, TEXTS
@@ -41,6 +41,8 @@ class Limit:
     @property
     def binds(self) -> bool:
         """Whether the field's type has values over the limit."""
+        if self.field.type is TRUTH:
+            return False
         return self.field.type is not WHOLE or self.field.bits > self.greatest.bit_length()
 
     def complaint(self) -> Callable[[Any], str | None]:
@@ -97,7 +99,7 @@ def limits(tables: Iterable[Table]) -> dict[str, tuple[Limit, ...]]:
     summed: set[Field] = set()
     fields: set[Field] = {Field("", "stamp")}
     for table in tables:
-        keys |= {field for key in (*table.keys, REGION) for field in key.fields if field.type is not HOUR}
+        keys |= {field for key in (*table.keys, REGION) for field in key.fields if not field.worked_out}
         for part in table.aggregates:
             fields |= part.fields
             if isinstance(part, Sum):

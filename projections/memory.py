@@ -68,7 +68,11 @@ class Memory:
         found: dict[str, Any] = {}
         for (name, crdt), held in zip(self.projection.crdts.items(), state.crdts, strict=True):
             found |= crdt.value(name, held)
-        return {**found, "version": sum(count for _, count in state.versions), "stamp": state.stamp}
+        return {
+            **self.projection.shown(found),
+            "version": sum(count for _, count in state.versions),
+            "stamp": state.stamp,
+        }
 
     def fold_all(self, events: Iterable[Event], states: Mapping[Key, KeyState] | None = None) -> dict[Key, KeyState]:
         """The states of all keys after these events; facts that the projection does not use are passed over."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from projections.aggregates import Aggregate, Column, Max, Sum
 from projections.crdt.crdt import Crdt, Entries, Key, Value
@@ -70,11 +71,20 @@ class Projection:
     """What is known about each key, as CRDTs over facts.
 
     `key` is one name or several: "subject", "hour" (of the event's stamp), or a field that every fact used has.
+    `either` gives columns in place of several others: the value of the first that is known, an empty text being none.
     Raises DeclarationRefused when this cannot be folded.
     """
 
-    def __init__(self, name: str, *, key: str | tuple[str, ...], **crdts: Crdt) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        key: str | tuple[str, ...],
+        either: Mapping[str, tuple[str, ...]] | None = None,
+        **crdts: Crdt,
+    ) -> None:
         self.name = name
+        self.either = either or {}
         self.key = (key,) if isinstance(key, str) else key
         self.crdts = crdts
         if not crdts:
@@ -94,12 +104,32 @@ class Projection:
     def _own(self) -> Table:
         aggregates = [part for column, crdt in self.crdts.items() for part in crdt.aggregates(column)]
         values = [part for column, crdt in self.crdts.items() for part in crdt.values(column)]
-        return Table(self.name, self.keys, (*aggregates, VERSION, STAMP), (*values, *_COUNTED), self.facts)
+        return Table(
+            self.name, self.keys, (*aggregates, VERSION, STAMP), (*self._either(values), *_COUNTED), self.facts
+        )
+
+    def _either(self, values: list[Value]) -> list[Value]:
+        found = {value.name: value for value in values}
+        for name, parts in self.either.items():
+            missing = [part for part in parts if part not in found]
+            if missing:
+                raise DeclarationRefused(f"{self.name}.{name}: there is no {', '.join(missing)} to take it from")
+            found[name] = _first_known(name, [found.pop(part) for part in parts])
+        return list(found.values())
+
+    def shown(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What readers see of the CRDTs' values by column."""
+        found = dict(values)
+        for name, parts in self.either.items():
+            held = [found.pop(part) for part in parts]
+            found[name] = next((value for value in held if value not in (None, "")), None)
+        return found
 
     def _entries(self) -> Iterable[Table]:
         for column, crdt in self.crdts.items():
             for entries in crdt.entries(column):
-                facts = tuple(dict.fromkeys(field.fact for key in entries.keys for field in key.fields))
+                named = dict.fromkeys(field.fact for key in entries.keys for field in key.fields if field.fact)
+                facts = tuple(named) or crdt.facts
                 yield Table(
                     f"{self.name}_{entries.part}",
                     (*self.keys, *entries.keys),
@@ -135,6 +165,18 @@ class OrderedView:
         columns = ", ".join([*keys, *map(quoted, self.columns)])
         order = f"{quoted(self.by)} desc nulls last, {', '.join(keys)}"
         return f'select row_number() over (order by {order}) as "rank", {columns} from {quoted(self.of.name)}'
+
+
+def _first_known(name: str, parts: list[Value]) -> Value:
+    kinds = {part.type for part in parts}
+    if len(kinds) != 1:
+        raise DeclarationRefused(
+            f"{name} is of one type: {', '.join(f'{part.name} is {part.type.name}' for part in parts)}"
+        )
+    (kind,) = kinds
+    postgres = [f"nullif({part.postgres}, '')" if kind is TEXT else part.postgres for part in parts]
+    clickhouse = [f"nullIf({part.clickhouse}, '')" if kind is TEXT else part.clickhouse for part in parts]
+    return Value(name, kind, f"coalesce({', '.join(postgres)})", f"coalesce({', '.join(clickhouse)})")
 
 
 def tables(projections: Iterable[Projection]) -> tuple[Table, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from projections.aggregates import Sum
 from projections.fold import Deltas
-from projections.limits import WHOLE_MAX
 from projections.projection import Table
+from schemas.limits import NUMBER_MAX
 
 #: By table, then by a row's key: its sums, in the order of `sums`.
 Sums = Mapping[str, Mapping[tuple[Any, ...], Sequence[int]]]
@@ -46,7 +46,7 @@ def _add(
         for row in rows:
             before = held.setdefault(name, {}).get(row[:keys]) or [0] * len(at)
             total = [value + row[place] for value, place in zip(before, at, strict=True)]
-            if any(not -WHOLE_MAX - 1 <= value <= WHOLE_MAX for value in total):
+            if any(not -NUMBER_MAX - 1 <= value <= NUMBER_MAX for value in total):
                 return False
             after.append((name, row[:keys], total))
     for name, key, total in after:

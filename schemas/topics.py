@@ -34,7 +34,7 @@ _WORLD = (
     "chapter_opened", "chapter_closed",
 )  # fmt: skip
 _DECIDED = (
-    "decision_proposed", "decision_effective", "decision_expired", "decision_rejected", "vote_cast",
+    "decision_proposed", "decision_effective", "decision_expired", "decision_rejected", "decision_closed", "vote_cast",
     "consensus_reached", "models_insufficient", "answer_found_unsafe", "approval_requested", "approval_given",
     "action_completed",
 )  # fmt: skip

@@ -8,7 +8,7 @@ copies of a region's contribution one has always seen all that the other has (Sh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -138,14 +138,23 @@ def whole(fact: type[Message], field: str | None, crdt: str, signed: bool = Fals
     return name
 
 
-def held(fact: type[Message], names: Sequence[str], crdt: str) -> tuple[Field, ...]:
-    """The fields of a fact (or its event's subject), having checked that a column can hold each.
+#: What of the envelope a column may hold beside a fact's fields.
+_TOLD = ("subject", "origin", "stamp")
 
-    Raises DeclarationRefused, and UnknownFact for a message that is no fact.
+
+def held(
+    fact: type[Message], names: Sequence[str], crdt: str, renamed: Mapping[str, str] | None = None
+) -> tuple[Field, ...]:
+    """The fields of a fact (or of its event's envelope), having checked that a column can hold each.
+
+    renamed: more of them, by the name of the column. Raises DeclarationRefused, and UnknownFact for a message that is
+    no fact.
     """
-    if not names:
+    renamed = renamed or {}
+    if not names and not renamed:
         raise DeclarationRefused(f"{crdt} of {fact.DESCRIPTOR.name} keeps no field: name at least one")
-    fields = tuple(Field("" if name == "subject" else fact_name(fact), name) for name in names)
+    wanted = [*((name, "") for name in names), *((name, alias) for alias, name in renamed.items())]
+    fields = tuple(Field("" if name in _TOLD else fact_name(fact), name, alias) for name, alias in wanted)
     for field in fields:
         _ = field.type
     return fields

@@ -17,7 +17,8 @@ Contribution = tuple[tuple[tuple[Any, ...], tuple[Any, ...]], ...]
 class Keyed(Crdt):
     """`Keyed(entry="zone", visits=Grow(PlaceEntered), depth=Highest(PlaceEntered, "depth"))`.
 
-    `entry` is a field, or several, that every fact used has. Entries are never removed.
+    `entry` is a field, or several, that every fact used has; "event_id" makes an entry of each event. Entries are never
+    removed.
     """
 
     start: ClassVar[Any] = ()
@@ -31,7 +32,7 @@ class Keyed(Crdt):
         self.crdts = crdts
         self.facts = tuple(dict.fromkeys(fact for crdt in crdts.values() for fact in crdt.facts))
         names = (entry,) if isinstance(entry, str) else entry
-        self.keys = tuple(Key(name, tuple(Field(fact, name) for fact in self.facts)) for name in names)
+        self.keys = tuple(_key(name, self.facts) for name in names)
         for key in self.keys:
             _ = key.type
         self._entry = {fact: read_fields([key.field(fact) for key in self.keys]) for fact in self.facts}
@@ -73,3 +74,7 @@ class Keyed(Crdt):
         aggregates = tuple(part for column, crdt in self.crdts.items() for part in crdt.aggregates(column))
         values = tuple(part for column, crdt in self.crdts.items() for part in crdt.values(column))
         return (Entries(name, self.keys, aggregates, values),)
+
+
+def _key(name: str, facts: tuple[str, ...]) -> Key:
+    return Key(name, (Field("", name),) if name == "event_id" else tuple(Field(fact, name) for fact in facts))

@@ -16,14 +16,17 @@ from schemas import Event, fact_name
 class Latest(Crdt):
     """`Latest(PlayerMoved, "zone", "x", "y")`: one column for each field, all of one and the same event.
 
+    A column is called as its field, or otherwise: `Latest(PlayerMoved, was_in="zone")`. A field is one of the fact, or
+    its event's subject, origin or stamp.
+
     Stamps are hybrid logical clocks, so "last" respects cause and effect; at equal stamps the greater region wins, and
     within one region the greater values, so that any two copies agree.
     """
 
     start: ClassVar[tuple[Any, ...]] = ()
 
-    def __init__(self, fact: type[Message], *fields: str) -> None:
-        self.fields = held(fact, fields, type(self).__name__)
+    def __init__(self, fact: type[Message], *fields: str, **renamed: str) -> None:
+        self.fields = held(fact, fields, type(self).__name__, renamed)
         self.facts = (fact_name(fact),)
         self._take = attrgetter("stamp", *(field.path for field in self.fields))
 
@@ -49,7 +52,7 @@ class Latest(Crdt):
 
     def _named(self, best: tuple[Any, ...] | None) -> dict[str, Any]:
         values = best[2] if best else (None,) * len(self.fields)
-        return {field.name: value for field, value in zip(self.fields, values, strict=True)}
+        return {field.label: value for field, value in zip(self.fields, values, strict=True)}
 
     def aggregates(self, name: str) -> tuple[ArgMax | ArgMin, ...]:
         """One ArgMax over (stamp, region, values)."""
@@ -58,4 +61,4 @@ class Latest(Crdt):
     def values(self, name: str) -> tuple[Value, ...]:
         """A column for each field."""
         (best,) = self.aggregates(name)
-        return tuple(Value(f.name, f.type, best.across(f.name), best.read(f.name)) for f in self.fields)
+        return tuple(Value(f.label, f.type, best.across(f.label), best.read(f.label)) for f in self.fields)

@@ -84,6 +84,20 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Projection("places", key="zone", here=Latest(PlaceEntered, "zone")),
         "two columns called zone",
     ),
+    "a column from others that there are not": (
+        lambda: Projection("heroes", key="subject", either={"best": ("level",)}, deaths=Grow(PlayerDied)),
+        "heroes.best: there is no level to take it from",
+    ),
+    "a column from two of different types": (
+        lambda: Projection(
+            "heroes",
+            key="subject",
+            either={"best": ("zone", "deaths")},
+            here=Latest(PlayerMoved, "zone"),
+            deaths=Grow(PlayerDied),
+        ),
+        "best is of one type: zone is text, deaths is whole",
+    ),
     "a name that is none": (
         lambda: Projection("Players", key="subject", deaths=Grow(PlayerDied)),
         "'Players' is no name",

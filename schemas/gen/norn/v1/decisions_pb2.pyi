@@ -157,6 +157,14 @@ class DecisionEffective(_message.Message):
     IMPACT_FIELD_NUMBER: _builtins.int
     ROUTE_FIELD_NUMBER: _builtins.int
     ABOUT_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CALLED_BY_FIELD_NUMBER: _builtins.int
+    APPROVAL_STATUS_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    ANSWERED_MS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent: _builtins.str
     action: _builtins.str
@@ -165,6 +173,25 @@ class DecisionEffective(_message.Message):
     route: _builtins.str
     about: _builtins.str
     """Those parts of the context that a game needs to act, as a JSON object."""
+    rule: _builtins.str
+    """By which rule it took effect: proposed, as it was proposed; approved, as it was proposed and a person agreed to;
+    default, the agent's default in place of a proposal that was rejected, refused or that nobody agreed to; deadline,
+    what the rules or the default say once the deadline has passed. Empty in what was written before 0.2.
+    """
+    proposal_id: _builtins.str
+    """The id of the event with the proposal that took effect, as 32 hexadecimal digits; empty where none did."""
+    request_id: _builtins.str
+    """The id of the event with the request."""
+    called_by: _builtins.str
+    """The id of the event that called for the decision, which is what a game has written: the request's cause, or the
+    request itself where it has none.
+    """
+    approval_status: _builtins.str
+    """What came of asking people: none, nobody was asked; approved; refused; lapsed, nobody answered in time."""
+    approver: _builtins.str
+    """Whose answer counted, when it was given in Unix milliseconds, and what was said with it; cut to what an event holds."""
+    answered_ms: _builtins.int
+    comment: _builtins.str
     def __init__(
         self,
         *,
@@ -175,14 +202,68 @@ class DecisionEffective(_message.Message):
         impact: _builtins.str = ...,
         route: _builtins.str = ...,
         about: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        proposal_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        called_by: _builtins.str = ...,
+        approval_status: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        answered_ms: _builtins.int = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "agent", b"agent", "content", b"content", "decision_id", b"decision_id", "impact", b"impact", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "agent", b"agent", "answered_ms", b"answered_ms", "approval_status", b"approval_status", "approver", b"approver", "called_by", b"called_by", "comment", b"comment", "content", b"content", "decision_id", b"decision_id", "impact", b"impact", "proposal_id", b"proposal_id", "request_id", b"request_id", "route", b"route", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisionEffective: _TypeAlias = DecisionEffective  # noqa: Y015
+
+@_typing.final
+class DecisionClosed(_message.Message):
+    """A decision has come to its end and nothing took effect: nobody has anything left to wait for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CALLED_BY_FIELD_NUMBER: _builtins.int
+    APPROVAL_STATUS_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    ANSWERED_MS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    agent: _builtins.str
+    reason: _builtins.str
+    request_id: _builtins.str
+    """As in DecisionEffective."""
+    called_by: _builtins.str
+    approval_status: _builtins.str
+    approver: _builtins.str
+    answered_ms: _builtins.int
+    comment: _builtins.str
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        called_by: _builtins.str = ...,
+        approval_status: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        answered_ms: _builtins.int = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answered_ms", b"answered_ms", "approval_status", b"approval_status", "approver", b"approver", "called_by", b"called_by", "comment", b"comment", "decision_id", b"decision_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionClosed: _TypeAlias = DecisionClosed  # noqa: Y015
 
 @_typing.final
 class DecisionExpired(_message.Message):
@@ -211,24 +292,36 @@ Global___DecisionExpired: _TypeAlias = DecisionExpired  # noqa: Y015
 
 @_typing.final
 class DecisionRejected(_message.Message):
+    """A proposal has no effect, or a request cannot be answered. What the decision comes to all the same is told by
+    DecisionEffective or DecisionClosed.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISION_ID_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent: _builtins.str
     reason: _builtins.str
+    proposal_id: _builtins.str
+    """The id of the event with the proposal, as 32 hexadecimal digits; empty where it is the request."""
+    action: _builtins.str
+    """What was proposed, cut to what an event holds."""
     def __init__(
         self,
         *,
         decision_id: _builtins.str = ...,
         agent: _builtins.str = ...,
         reason: _builtins.str = ...,
+        proposal_id: _builtins.str = ...,
+        action: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "decision_id", b"decision_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "decision_id", b"decision_id", "proposal_id", b"proposal_id", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -402,6 +495,7 @@ class ApprovalRequested(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     IMPACT_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     agent: _builtins.str
     action: _builtins.str
@@ -409,6 +503,8 @@ class ApprovalRequested(_message.Message):
     impact: _builtins.str
     deadline_ms: _builtins.int
     """Until when a person may answer; without a yes by then it does not take effect."""
+    proposal_id: _builtins.str
+    """The id of the event with the proposal, as 32 hexadecimal digits."""
     def __init__(
         self,
         *,
@@ -418,10 +514,11 @@ class ApprovalRequested(_message.Message):
         content: _builtins.str = ...,
         impact: _builtins.str = ...,
         deadline_ms: _builtins.int = ...,
+        proposal_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "content", b"content", "deadline_ms", b"deadline_ms", "decision_id", b"decision_id", "impact", b"impact"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agent", b"agent", "content", b"content", "deadline_ms", b"deadline_ms", "decision_id", b"decision_id", "impact", b"impact", "proposal_id", b"proposal_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
