@@ -260,6 +260,11 @@ class Consumer(driver.Consumer):
         await self._thread.seek_all(offsets)
         self._read_offset.update({tp: offset or None for tp, offset in offsets.items()})
 
+    async def commit_and_end_transactions(self) -> None:
+        """Commit for lag tools as the worker stops; not after a crash, which ends the thread that would answer."""
+        if not self.crashed:
+            await super().commit_and_end_transactions()
+
     def ack(self, message: Any) -> bool:
         """Note that a processor is done with a message; what is committed is what Postgres has stored."""
         message.acked = True
