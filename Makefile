@@ -15,9 +15,9 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 # The stamp holds a checksum of all that an installed environment depends on: the pins, the project's own
-# metadata, and the folder, which an editable install points at.
+# metadata, what is compiled, and the folder, which an editable install points at.
 setup: ## install everything, pinned, into .venv; does nothing when nothing changed
-	@wanted=$$({ cat requirements.lock pyproject.toml; pwd; } | cksum); \
+	@wanted=$$({ cat requirements.lock pyproject.toml */native/*.[ch]; pwd; } | cksum); \
 	if [ "$$wanted" = "$$(cat $(STAMP) 2>/dev/null)" ] && $(BIN)/python -c '' 2>/dev/null; then exit 0; fi; \
 	fits='import sys; sys.exit(sys.version_info < (3, 11))'; \
 	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \

@@ -213,7 +213,8 @@ def _faust_app(settings: Settings, servers: Servers, group: str, web_port: int |
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
-        consumer_auto_offset_reset="earliest",
+        # Every position comes from Postgres: one that the log no longer holds is a loss, and never a place to begin.
+        consumer_auto_offset_reset="none",
         consumer_max_fetch_size=FETCH_BYTES_MAX,
         broker_max_poll_records=poll_events_max,
         broker_session_timeout=SESSION_TIMEOUT_S,

@@ -7,13 +7,17 @@ hides them, so they are taken from the answer as it comes from the client.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from typing import Any
+import logging
+from collections.abc import Collection, Iterator, Mapping, Set
+from typing import Any, Protocol
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 from aiokafka.protocol.fetch import FetchRequest
 from faust.types import TP
 
+from schemas import TemporaryError
+from streams.fetch_by_id import FetchById, OldBroker, gone, told
 from streams.records import Records
 from streams.unpacking import Fetched
 
@@ -22,11 +26,31 @@ from streams.unpacking import Fetched
 POLL_BYTES_MAX = 256 << 20
 
 
-class Tap:
-    """aiokafka's client as its fetcher sees it: notes what the last fetch of each partition brought."""
+log = logging.getLogger(__name__)
 
-    def __init__(self, client: Any) -> None:
+
+class TopicIds(Protocol):
+    """Asks the broker for the ids of topics, leaving out those that it does not have or gives no id."""
+
+    async def __call__(self, topics: Collection[str]) -> Mapping[str, bytes]:
+        """The ids, of 16 bytes, by the names of the topics. Raises TemporaryError."""
+
+
+class Tap:
+    """aiokafka's client as its fetcher sees it: notes what the last fetch of each partition brought.
+
+    It asks for topics by the ids that they had when their positions were first claimed, so that a topic made anew under
+    the same name is out of range.
+    """
+
+    def __init__(self, client: Any, topic_ids: TopicIds) -> None:
         self._client = client
+        self._topic_ids = topic_ids
+        self._ids: dict[str, bytes] = {}
+        #: Topics that were deleted since, or are others now under the same name.
+        self.replaced: set[str] = set()
+        # Until a broker is found to be too old for it.
+        self._by_id = True
         #: For each partition: the offset asked for, the bytes, and the aborted transactions among them.
         self._brought: dict[TP, tuple[int, bytes, list[tuple[int, int]]]] = {}
 
@@ -35,12 +59,40 @@ class Tap:
 
     async def send(self, node_id: int, request: Any, **options: Any) -> Any:
         """Ask the broker."""
-        response = await self._client.send(node_id, request, **options)
-        if isinstance(request, FetchRequest):
-            asked = {TP(topic, each[0]): each[1] for topic, partitions in request.topics for each in partitions}
-            for tp, raw, aborted in _answers(response):
-                self._brought[tp] = asked[tp], raw, aborted
+        if not isinstance(request, FetchRequest):
+            return await self._client.send(node_id, request, **options)
+        response = await self._fetch(node_id, request, options)
+        asked = {TP(topic, each[0]): each[1] for topic, partitions in request.topics for each in partitions}
+        for tp, raw, aborted in _answers(response):
+            self._brought[tp] = asked[tp], raw, aborted
         return response
+
+    async def pin(self, topics: Collection[str]) -> None:
+        """Note the ids of the topics that were not noted before, and which of all that were noted are `replaced`."""
+        found = await self._topic_ids({*topics, *self._ids})
+        self.replaced.update(topic for topic, number in self._ids.items() if found.get(topic) != number)
+        self._ids = {**found, **self._ids}
+
+    async def _fetch(self, node_id: int, request: FetchRequest, options: Mapping[str, Any]) -> Any:
+        ids = self._ids
+        if not self._by_id or any(topic not in ids for topic, _ in request.topics):
+            return await self._client.send(node_id, request, **options)
+        by_id = FetchById(request, ids)
+        try:
+            answer = by_id.answer(await self._client.send(node_id, by_id, **options))
+        except OldBroker:
+            log.warning("This Kafka is older than 3.1: a topic that is deleted and made anew may go unnoticed")
+            self._by_id = False
+            return await self._client.send(node_id, request, **options)
+        if lost := gone(answer):
+            # This broker may only not have heard of a topic yet.
+            try:
+                await self.pin(lost)
+            except TemporaryError as error:
+                log.warning("%s", error)
+            answer = told(answer, lost - self.replaced, UnknownTopicOrPartitionError.errno)
+            answer = told(answer, lost & self.replaced, OffsetOutOfRangeError.errno)
+        return answer
 
     def fetched(self, hidden: PartitionRecords) -> Fetched | None:
         """What aiokafka has wrapped as `hidden`, from which nothing was taken yet, as columns.
@@ -87,6 +139,9 @@ async def poll(fetcher: Any, wanted: Set[TP], records_max: int) -> dict[TP, Reco
                 drained[TP(*tp)] = stretch
                 records_max -= len(stretch)
                 bytes_max -= stretch.keys.nbytes + stretch.values.nbytes
+        elif isinstance(result._error, NoOffsetForPartitionError):
+            # Kafka keeps no position of this one; the claim will say what it is.
+            _forget(fetcher, tp)
         elif drained:
             # Raised by the next poll.
             break

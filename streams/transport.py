@@ -9,26 +9,32 @@ it says; Kafka's committed offset only feeds lag tools.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import faust
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from schemas import PermanentError
+from schemas import PermanentError, TemporaryError
 from streams import fetching
 from streams.records import Records
 from streams.standby import OneMember
+from streams.topic_ids import topic_ids
+
+log = logging.getLogger(__name__)
 
 #: Called with the claim that was fenced: wait for the rebalance that should follow, or claim anew if none does.
 Regain = Callable[[int], Awaitable[None]]
 
 # While some partitions are paused the others are waited for no longer than this at a time.
 PAUSED_LOOK_S = 0.05
+# Each waits 15 s for a broker.
+PIN_ATTEMPTS = 20
 # The broker stamps Norn's topics.
 _APPEND_TIME = 1
 
@@ -98,10 +104,41 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Start the consumer, and tap what it fetches."""
         await super().on_start()
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._client = fetching.Tap(fetcher._client)
+        fetcher._client = self._tap = fetching.Tap(fetcher._client, self._topic_ids)
+
+    async def pin(self, topics: Collection[str]) -> None:
+        """Note the ids of topics whose positions are claimed, and which topics are `replaced`."""
+        await self.call_thread(self._pin, topics)
+
+    @property
+    def replaced(self) -> set[str]:
+        """The topics that were deleted, or made anew, since their ids were noted."""
+        return self._tap.replaced
+
+    async def seek_all(self, offsets: Mapping[TP, int]) -> None:
+        """Seek those partitions that are still assigned; never beside a poll, which would move them on."""
+        await self.call_thread(self._seek_all, offsets)
+
+    async def _pin(self, topics: Collection[str]) -> None:
+        for _ in range(PIN_ATTEMPTS):
+            try:
+                return await self._tap.pin(topics)
+            except TemporaryError as error:
+                log.warning("%s; trying again", error)
+        await self._tap.pin(topics)
+
+    async def _seek_all(self, offsets: Mapping[TP, int]) -> None:
+        for tp in self.assignment() & offsets.keys():
+            self.seek(tp, offsets[tp])
+
+    async def _topic_ids(self, topics: Collection[str]) -> Mapping[str, bytes]:
+        servers = driver.server_list(self.transport.url, Transport.default_port)
+        return await asyncio.to_thread(topic_ids, ",".join(servers), topics)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        # What a transaction has not committed has not happened. Faust asks so only where it writes transactions.
+        consumer._isolation_level = "read_committed"
         if getattr(self.app, "alone", False):
             # Faust offers no other assignor to an app without tables; it is asked for only once the consumer starts.
             consumer._partition_assignment_strategy = (OneMember.here(lambda: time.time_ns() // 1_000_000),)
@@ -133,6 +170,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """A consumer that gives batches, and whose positions are kept by `app.claims`."""
 
+    _thread: ConsumerThread
+
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -140,6 +179,11 @@ class Consumer(driver.Consumer):
     def _claims(self) -> Claims:
         claims: Claims = self.app.claims  # type: ignore[attr-defined]
         return claims
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        #: The offset that follows what was handed over last, or that was claimed.
+        self._reading: dict[TP, int] = {}
 
     #: When the log was last asked for more, on the loop's clock.
     polled_at_s: float | None = None
@@ -151,56 +195,75 @@ class Consumer(driver.Consumer):
         claim_number = claims.claim_number
         # Partitions that are opened again have records at hand, but nothing that would end a wait for new ones.
         wait_s = min(timeout, PAUSED_LOOK_S) if self._paused_partitions else timeout
-        records, active = await self._wait_next_records(wait_s)
-        if records is None or self.should_stop:
+        try:
+            stretches = cast(Mapping[TP, Records] | None, (await self._wait_next_records(wait_s))[0])
+        except OffsetOutOfRangeError as error:
+            raise await self._lost(error.args[0]) from None
+        if stretches is None or self.should_stop:
             return
-        if not self.flow_active or claim_number != claims.claim_number:
+        # A worker that had nothing may be handed records before it has claimed where they are from; the claim seeks.
+        wanted = [(tp, stretch) for tp, stretch in stretches.items() if tp in claims.next_offsets]
+        skipping = any(stretch.low > self._reading.get(tp, stretch.low) for tp, stretch in wanted)
+        if not self.flow_active or claim_number != claims.claim_number or skipping:
             # These records were read before a seek, or beside it: reading on from the claimed offsets loses nothing.
-            self._seek_to(claims.next_offsets)
+            await self._seek_to(claims.next_offsets)
             return
         generation = self.app.consumer_generation_id
-        # A worker that had nothing may be handed records before it has claimed where they are from; the claim seeks.
-        held = claims.next_offsets.keys() & (records.keys() if active is None else active)
-        stretches = cast(Mapping[TP, Records], records)
-        wanted = [(tp, stretch) for tp, stretch in stretches.items() if tp in held]
         for index, (tp, stretch) in enumerate(wanted, start=1):
             # A rebalance while an earlier share was handed over leaves the rest to whoever claims it next.
             if not self.flow_active or claim_number != claims.claim_number:
                 return
+            self._reading[tp] = stretch.high
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             yield tp, _message(Batch(tp, stretch, claim_number, index < len(wanted)), generation)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Faust seeks nowhere when there is nothing to read; the claim must say so all the same."""
+        """Faust seeks nowhere when there is nothing to read; the claim must say so all the same. Raises OffsetLost."""
         if not assigned:
+            # That may be because the topics are gone.
+            await self._check_topics(self._claims.next_offsets)
             self._claims.release()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Claim the assigned partitions in Postgres and seek to where it says. Raises OffsetLost."""
-        assignment = self.assignment()
-        offsets = await self._claims.claim(assignment)
-        await self._check_held(offsets)
-        self._seek_to(offsets)
+        offsets = await self._claims.claim(self.assignment())
+        self._reading = dict(offsets)
+        await self._check_topics(offsets)
+        await self._seek_to(offsets)
         return offsets
 
-    async def _check_held(self, offsets: Mapping[TP, int]) -> None:
-        earliest = await self.earliest_offsets(*offsets)
-        latest = await self.highwaters(*offsets)
-        for tp, offset in offsets.items():
-            low, high = earliest.get(tp) or 0, latest.get(tp)
-            if offset < low or (high is not None and offset > high):
-                lost = OffsetLost(
-                    f"{tp.topic}/{tp.partition}: the next offset is {offset}, but the broker holds {low} to {high}. "
-                    "Restore the topic, or drop the projections and their positions and fold again from the start."
-                )
-                await self.app.crash(lost)
-                raise lost
+    async def _check_topics(self, offsets: Mapping[TP, int]) -> None:
+        await self._thread.pin({tp.topic for tp in offsets})
+        if lost := {tp: offset for tp, offset in offsets.items() if tp.topic in self._thread.replaced}:
+            raise await self._lost(lost)
 
-    def _seek_to(self, offsets: Mapping[TP, int]) -> None:
-        for tp in self.assignment() & offsets.keys():
-            self._thread.seek(tp, offsets[tp])
-            self._read_offset[tp] = offsets[tp] or None
+    async def _lost(self, offsets: Mapping[TP, int]) -> OffsetLost:
+        """Crash, since the log does not hold these next offsets."""
+        there = [tp for tp in offsets if tp.topic not in self._thread.replaced]
+        earliest, latest = await self.earliest_offsets(*there), await self.highwaters(*there)
+        found = {tp: f"the broker holds {earliest[tp]} to {latest[tp]}" for tp in there}
+        said = [
+            f"{tp.topic}/{tp.partition}: the next offset is {offset}, and "
+            + found.get(tp, "the topic was deleted or made anew")
+            for tp, offset in sorted(offsets.items())
+        ]
+        lost = OffsetLost(
+            f"{'; '.join(said)}. Events that were not folded are gone. `norn accept-loss` records the loss as gaps and "
+            "goes on; or restore the topic; or drop the projections and their positions and fold again from the start."
+        )
+        await self.app.crash(lost)
+        return lost
+
+    async def _seek_to(self, offsets: Mapping[TP, int]) -> None:
+        self._reading = dict(offsets)
+        await self._thread.seek_all(offsets)
+        self._read_offset.update({tp: offset or None for tp, offset in offsets.items()})
+
+    async def commit_and_end_transactions(self) -> None:
+        """Commit for lag tools as the worker stops; not after a crash, which ends the thread that would answer."""
+        if not self.crashed:
+            await super().commit_and_end_transactions()
 
     def ack(self, message: Any) -> bool:
         """Note that a processor is done with a message; what is committed is what Postgres has stored."""

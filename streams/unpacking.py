@@ -8,16 +8,19 @@ over them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from aiokafka import codec
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from faust.types import TP
 
+from projections.native import native
 from streams.records import Record, Records
 
 # Of a batch in format 2: base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and max
@@ -27,7 +30,13 @@ _LENGTH = struct.Struct(">i")
 _LENGTH_AT, _MAGIC_AT, _CRC_COVERS_FROM = 8, 16, 21
 # What comes before the part of a batch that its length counts; and the shortest part, of a record in format 0.
 _OVERHEAD_BYTES, _LENGTH_MIN = 12, 14
-_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
+_CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
+_DECODERS: dict[int, Callable[[bytes], bytes]] = {
+    1: codec.gzip_decode,
+    2: codec.snappy_decode,
+    3: codec.lz4_decode,
+    4: codec.zstd_decode,
+}
 # The records of format 0 and 1 have no producer, and of format 0 no timestamp.
 _NO_PRODUCER, _NO_TIMESTAMP_MS = -1, -1
 
@@ -48,6 +57,11 @@ class Span(NamedTuple):
     records: int
 
     @property
+    def fixed_time_ms(self) -> int | None:
+        """The time of all its records, where the broker stamped them."""
+        return self.last_time_ms if self.attributes & _APPEND_TIME else None
+
+    @property
     def control(self) -> bool:
         """Whether it holds a transaction's marker in place of records."""
         return bool(self.attributes & _CONTROL)
@@ -56,6 +70,11 @@ class Span(NamedTuple):
     def transactional(self) -> bool:
         """Whether it is part of a transaction."""
         return bool(self.attributes & _TRANSACTIONAL)
+
+
+#: Makes columns of the records of some batches inside a fetch's bytes, from an offset on: (raw, batches, low, high).
+#: Raises CorruptRecordException where they are no records, UnsupportedCodecError.
+Unpack = Callable[[bytes, Sequence[Span], int, int], Records]
 
 
 def spans(raw: bytes) -> Iterator[Span]:
@@ -96,7 +115,14 @@ class Fetched:
     """
 
     def __init__(
-        self, tp: TP, raw: bytes, position: int, *, aborted: Iterable[tuple[int, int]] = (), check_crcs: bool = True
+        self,
+        tp: TP,
+        raw: bytes,
+        position: int,
+        *,
+        aborted: Iterable[tuple[int, int]] = (),
+        check_crcs: bool = True,
+        unpack: Unpack | None = None,
     ) -> None:
         #: The offset after the last one taken. The name is aiokafka's, which compares it with the position.
         self.next_fetch_offset = position
@@ -104,6 +130,7 @@ class Fetched:
         self._raw = raw
         self._spans = spans(raw)
         self._check_crcs = check_crcs
+        self._unpack = unpack or (by_objects if _NATIVE is None else by_columns)
         self._aborted = sorted(aborted, key=lambda each: each[1], reverse=True)
         self._aborting: set[int] = set()
         # Unpacked and not yet taken, since a poll was full.
@@ -140,7 +167,7 @@ class Fetched:
                 count += span.records
                 size += span.end - span.start
             high = max(high, span.high)
-        return by_objects(self._raw, found, low, high)
+        return self._unpack(self._raw, found, low, high)
 
     def _wanted(self, span: Span) -> bool:
         if self._check_crcs and not self._whole(span):
@@ -162,13 +189,55 @@ class Fetched:
         return any(ControlRecord.parse(each.key) == ABORT_MARKER for each in _records(self._raw, span))
 
 
-def by_objects(raw: bytes, found: Iterable[Span], low: int, high: int) -> Records:
-    """These batches' records from the offset `low` on, by way of aiokafka's objects."""
+_NATIVE = native("streams.native._unpack")
+
+
+def by_columns(raw: bytes, found: Sequence[Span], low: int, high: int) -> Records:
+    """The records in columns, by way of C."""
+    if _NATIVE is None or any(span.magic < 2 for span in found):
+        return by_objects(raw, found, low, high)
+    try:
+        count, places, keys, values = _NATIVE.unpack(tuple(_part(raw, span) for span in found), low)
+    except (ValueError, OverflowError) as error:
+        raise CorruptRecordException(f"the batches from {low} to {high} cannot be read: {error}") from error
+    offsets, times = (np.frombuffer(each, np.int64) for each in places)
+    return Records(low, high, offsets, times, _column(count, keys), _column(count, values))
+
+
+def _part(raw: bytes, span: Span) -> tuple[bytes, int, int, int, int, int, int, bool]:
+    """A batch as the C part takes it: where its records are, and what its header says."""
+    time_ms, fixed = span.fixed_time_ms, True
+    if time_ms is None:
+        time_ms, fixed = span.first_time_ms, False
+    start, end = span.start + _HEADER.size, span.end
+    if span.attributes & _CODEC:
+        raw = _decompressed(raw[start:end], span)
+        start, end = 0, len(raw)
+    return raw, start, end, span.records, span.base, span.high, time_ms, fixed
+
+
+def _decompressed(data: bytes, span: Span) -> bytes:
+    number = span.attributes & _CODEC
+    decode = _DECODERS.get(number)
+    if decode is None:
+        raise UnsupportedCodecError(f"the batch at {span.base} is compressed by codec {number}, which is none known")
+    try:
+        return decode(data)
+    except Exception as error:
+        raise CorruptRecordException(f"the batch at {span.base} cannot be decompressed: {error!r}") from error
+
+
+def _column(count: int, parts: tuple[bytes | None, bytes, bytes]) -> Any:
+    return pa.Array.from_buffers(pa.binary(), count, [part if part is None else pa.py_buffer(part) for part in parts])
+
+
+def by_objects(raw: bytes, found: Sequence[Span], low: int, high: int) -> Records:
+    """The records in columns, by way of aiokafka's objects: where nothing is compiled, and for formats 0 and 1."""
     position, records = low, []
     for span in found:
         for record in _records(raw, span):
-            if record.offset >= span.high:
-                raise CorruptRecordException(f"a batch that ends before {span.high} holds a record at {record.offset}")
+            if not span.base <= record.offset < span.high:
+                raise CorruptRecordException(f"a batch from {span.base} to {span.high} holds one at {record.offset}")
             if record.offset >= position:
                 position = record.offset + 1
                 records.append(record)

@@ -1,0 +1,1 @@
+"""The C part of the streams: records of the log into columns. See projections.native."""
