@@ -74,10 +74,11 @@ def _unfit(question: Question, answer: Answer) -> Refused | None:
 
 
 def rejected(proposed: DecisionProposed | DecisionRequested, refused: Refused) -> DecisionRejected:
-    """The refusal as a fact; what others wrote is cut to what an event holds, and a NUL, which none may hold, shown."""
-    reason = f"{refused.reason}: {refused.detail}".replace("\0", "\\0")[:REASON_CHARACTERS_MAX]
-    agent = proposed.agent.replace("\0", "\\0")[:AGENT_CHARACTERS_MAX]
-    return DecisionRejected(decision_id=proposed.decision_id, agent=agent, reason=reason)
+    """The refusal as a fact; what others wrote is cut to what an event holds."""
+    reason = f"{refused.reason}: {refused.detail}"[:REASON_CHARACTERS_MAX]
+    return DecisionRejected(
+        decision_id=proposed.decision_id, agent=proposed.agent[:AGENT_CHARACTERS_MAX], reason=reason
+    )
 
 
 def gravest(*impacts: str) -> Impact:
