@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 TOPIC = "ai.decisions.v1"
 #: Far more than are ever answered twice at the same time; about 10 MB.
 REMEMBERED_MAX = 100_000
+#: How a decision ends: something takes effect, or nothing does.
+EFFECTIVE, CLOSED = "decision_effective", "decision_closed"
 _POLL_EVENTS_MAX = 1000
 # The client waits without the interpreter: a wait in pieces lets a signal through.
 _WAIT_S = 0.5
@@ -46,6 +48,7 @@ class Decisions:
     in between is given the last ones again. A group begins when the first of it is made, and loses nothing from then
     on, unless none of it runs for a week and Kafka forgets where it was.
 
+    closed: give the decisions that ended with nothing in effect too, as events whose fact is decision_closed.
     subjects: whose decisions to give; it is asked anew each time, so it may change. None: everybody's.
     timeout_s: how long to look for the log's end; when no broker answers, "now" is when one first does.
     client: further settings of librdkafka.
@@ -56,6 +59,7 @@ class Decisions:
         self,
         bootstrap: str,
         *,
+        closed: bool = False,
         subjects: Container[str] | None = None,
         group: str | None = None,
         timeout_s: float = 5.0,
@@ -64,6 +68,7 @@ class Decisions:
         settings = arguments.checked_client(client, _FIXED)
         settings["bootstrap.servers"] = arguments.checked_bootstrap(bootstrap)
         until = time.monotonic() + arguments.checked_timeout(timeout_s)
+        self._ends = {EFFECTIVE, CLOSED} if arguments.checked_flag("closed", closed) else {EFFECTIVE}
         self._subjects = arguments.checked_subjects(subjects)
         self._grouped = group is not None
         if group is not None:
@@ -93,9 +98,9 @@ class Decisions:
             self._begin([TopicPartition(TOPIC, n) for n in range(TOPICS[TOPIC].partitions)], until)
             self._consumer.subscribe([TOPIC], on_assign=self._on_assign)
         else:
-            self._consumer.assign(self._ends(until))
+            self._consumer.assign(self._log_ends(until))
 
-    def _ends(self, until: float) -> list[TopicPartition]:
+    def _log_ends(self, until: float) -> list[TopicPartition]:
         ends = [TopicPartition(TOPIC, n, OFFSET_END) for n in range(TOPICS[TOPIC].partitions)]
         for end in ends:
             try:
@@ -134,7 +139,7 @@ class Decisions:
         self._begin([TopicPartition(TOPIC, p.partition) for p in partitions], time.monotonic() + _PLACE_TIMEOUT_S)
 
     def poll(self, timeout_s: float = 0.0) -> list[Event]:
-        """The decisions that have come: events whose fact is decision_effective.
+        """The decisions that have come: events whose fact is decision_effective, or decision_closed.
 
         Returns as soon as there are some, and waits at most `timeout_s` for them. Raises ArgumentRefused,
         MadeBeforeFork, and RuntimeError once closed.
@@ -186,11 +191,12 @@ class Decisions:
         except UndecodableEvent as error:
             _log.warning("%s offset %s is left to the dead letters: %s", TOPIC, message.offset(), error)
             return None
-        if event.WhichOneof("fact") != "decision_effective":
+        fact = event.WhichOneof("fact")
+        if fact not in self._ends:
             return None
         if self._subjects is not None and event.subject not in self._subjects:
             return None
-        decision = event.decision_effective.decision_id
+        decision = getattr(event, fact).decision_id
         if decision in self._given:
             return None
         self._given[decision] = None

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import orjson
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import inference.agent
+import inference.governance
+import schemas.requests
+from inference import AGENTS
 from inference.requests import requests_for
-from schemas import DecisionRequested, Event, derived_id, topic_of
+from schemas import (
+    DecisionRequested,
+    Event,
+    EventRefused,
+    check_decision_request,
+    check_fact,
+    derived_id,
+    fact_of,
+    topic_of,
+)
+from schemas.requests import AHEAD_MAX_MS
 from tests.inference.asking import ALL, NOW_MS, death, descent
-from tests.strategies import events
+from tests.strategies import TEXTS, events
 
 
 def test_a_death_asks_the_chronicler_for_a_line_within_ten_seconds() -> None:
@@ -46,3 +62,26 @@ def test_the_same_event_always_asks_for_the_same_decisions_and_no_two_events_for
 @given(events(["player_died", "depth_reached"]))
 def test_every_request_goes_to_a_topic(event: Event) -> None:
     assert [topic_of(request) for request in requests_for(event, ALL)] == ["ai.requests.silver.v1"]
+
+
+#: Texts that grow most when they are written as JSON, as long as a fact or a name may be.
+LONG_TEXTS = st.sampled_from(["é" * 300, '"' * 600, "\x01" * 1_500, "\U0001f600" * 2_000, '"' * 9_000])
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(events(sorted({fact for agent in AGENTS.values() for fact in agent.triggers}), texts=TEXTS | LONG_TEXTS))
+def test_what_an_agent_is_asked_for_any_fact_is_a_request_in_form(event: Event) -> None:
+    with suppress(EventRefused):
+        check_fact(fact_of(event))
+        for request in requests_for(event, AGENTS):
+            try:
+                check_fact(request)
+                check_decision_request(request)
+            except EventRefused as refused:
+                raise AssertionError(str(refused)) from refused
+
+
+def test_what_may_be_at_stake_and_how_far_ahead_a_deadline_is_are_the_same_for_agents_and_for_games() -> None:
+    assert inference.agent.IMPACTS == schemas.requests.IMPACTS
+    assert inference.governance.ACTION_BYTES_MAX == schemas.requests.ACTION_BYTES_MAX
+    assert all(agent.deadline_ms < AHEAD_MAX_MS for agent in AGENTS.values())

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas import DecisionEffective, DecisionRejected
+from schemas import FACTS, DecisionEffective, DecisionRejected
 from streams.admin import create_topics
 from streams.embedded import Servers
 from streams.sdk import Decisions, Producer
+from streams.sdk.decisions import CLOSED, EFFECTIVE
 from tests.sdk import WAIT_S, nobody_listens, wait_for
 
 
@@ -61,6 +62,25 @@ def test_a_game_is_given_each_decision_once_from_now_on(kafka: str, tmp_path: Pa
             decide(producer, names[3])
             assert take(decisions, names, 2) == [names[1], names[3]]
             assert given(decisions, names, 0.2) == []
+
+
+@pytest.mark.parametrize("end", [end for end in (EFFECTIVE, CLOSED) if end in FACTS])
+def test_a_game_that_asks_for_every_end_is_given_each_once(kafka: str, tmp_path: Path, end: str) -> None:
+    name = uuid.uuid4().hex
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, closed=True) as decisions:
+        for _ in range(2):
+            producer.publish(FACTS[end](decision_id=name), subject="hero-1")
+        assert producer.flush(30) == 0
+        found: list[str] = []
+
+        def told() -> bool:
+            events = [event for event in decisions.poll(0.1) if event.HasField(end)]
+            found.extend(getattr(event, end).decision_id for event in events)
+            return name in found
+
+        wait_for(told)
+        told()
+    assert found.count(name) == 1
 
 
 def test_a_game_is_given_the_decisions_of_its_own_heroes(kafka: str, tmp_path: Path) -> None:
