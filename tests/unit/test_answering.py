@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 
 from schemas import DecisionRejected, Event
 from streams.processors.answering import Answering
+from streams.processors.commit import Commit
 from streams.sdk import Producer
 from tests.sdk import nobody_listens
 
@@ -26,9 +27,8 @@ from tests.sdk import nobody_listens
 def test_an_answer_that_may_not_be_written_is_told_and_the_others_are_published(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, event: Event, decision_id: str, written: int
 ) -> None:
-    parts: dict[str, Any] = dict.fromkeys(("positions", "database", "metrics", "regain"))
     with Producer(nobody_listens(), spill=tmp_path) as producer:
-        answering = Answering("infer", publisher=producer, **parts)
+        answering = Answering("infer", producer, cast(Commit, None))
         answering.publish(event, [DecisionRejected(decision_id=decision_id), DecisionRejected(decision_id="d2")])
         assert producer.close(0) == written
     assert caplog.text.count("was not written") == 2 - written
