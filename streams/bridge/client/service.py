@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from inference.breaker import RUN_MAX, RUN_OPEN_MS, RunBreaker
 from schemas import PermanentError, TemporaryError
+from schemas.breaker import RUN_MAX, RUN_OPEN_MS, RunBreaker
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest
 from streams.bridge.client.forking import let_go_in_children
 from streams.bridge.client.ring import Entry
