@@ -10,6 +10,7 @@ from projections import PROJECTIONS, VIEWS
 from projections.errors import SchemaRefused
 from projections.fields import names, quoted
 from projections.fold import Deltas
+from projections.indexes import INDEXES, Index
 from projections.merging import Statements
 from projections.migrations import migrations, pending
 from projections.projection import OrderedView, Projection, Table, tables
@@ -47,9 +48,9 @@ async def migrate(
 ) -> list[str]:
     """Bring the database up to date, in one transaction; gives the names of what was made or changed.
 
-    Numbered migrations first, then the tables and views that the declarations need. A column that is new to a table
-    starts from the events after it: to give it its past, fold again from the log. Raises SchemaRefused when a table
-    holds something else than is declared, and changes nothing then.
+    Numbered migrations first, then the tables, indexes and views that the declarations need. A column that is new to a
+    table starts from the events after it: to give it its past, fold again from the log. Raises SchemaRefused when a
+    table holds something else than is declared, and changes nothing then.
     """
     done: list[str] = []
     async with connection.transaction():
@@ -65,6 +66,10 @@ async def migrate(
             done.append(migration.name)
         for table in tables(projections):
             done += await _migrate_table(connection, table)
+        made = {table.by_region for table in tables(projections)}
+        for index in INDEXES:
+            if index.table in made:
+                done += await _migrate_index(connection, index)
         wanted = {table.name: view_sql(table) for table in tables(projections)}
         wanted |= {view.name: f"create view {quoted(view.name)} as {view.sql()}" for view in views}
         done += await _migrate_views(connection, wanted)
@@ -98,6 +103,14 @@ async def _migrate_table(connection: Any, table: Table) -> list[str]:
                 f"give the column a new name, or drop the table and fold again from the log"
             )
     return done
+
+
+async def _migrate_index(connection: Any, index: Index) -> list[str]:
+    # Asked first, because making an index that is there would still wait for everybody who writes.
+    if await connection.fetchval("select to_regclass($1)", quoted(index.name)) is not None:
+        return []
+    await connection.execute(index.sql())
+    return [index.name]
 
 
 async def _migrate_views(connection: Any, wanted: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,7 @@ from streams.commands import (
     world,
 )
 from streams.commands.output import FAILED, INTERRUPTED, errors
+from streams.harmless import harmless_logs
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "demo": demo.demo,
@@ -78,6 +79,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command that the arguments name; leaves the process with its exit code."""
+    harmless_logs()
     try:
         build()()
     except NornError as error:

@@ -30,7 +30,7 @@ class DecisionMetrics(Collector):
         for labels, count in in_flight.items():
             gauge.add_metric(labels, count)
         yield gauge
-        yield _counter("norn_decisions", "Decisions proposed.", ("agent", "tier", "route"), found.decisions)
+        yield _counter("norn_proposals", "Decisions proposed.", ("agent", "tier", "route"), found.decisions)
         yield _counter("norn_fallbacks", "Answers by a lesser route than wanted.", ("reason",), _one(found.fallbacks))
         yield _counter("norn_unsafe_answers", "Answers that were not let through.", ("reason",), _one(found.unsafe))
         yield _counter("norn_model_calls", "Calls of a model.", ("model", "tier"), found.calls)

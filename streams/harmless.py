@@ -7,7 +7,10 @@ by the person who approves.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 # C0, DEL and C1; the soft hyphen and joiners that cannot be seen; the marks and overrides of writing direction, the
 # zero-width characters, the separators of lines; fillers that look like nothing at all; halves of surrogate pairs; an
@@ -46,6 +49,45 @@ def harmless(text: str) -> str:
         return _written(text[at])
 
     return _ODD.sub(shown, text)
+
+
+def harmless_lines(text: str) -> str:
+    """The same for a text of several lines. Each but the first is set in, so that none can pass for one of ours."""
+    first, *others = text.split("\n")
+    return "\n  ".join([harmless(first), *map(harmless, others)])
+
+
+def harmless_all(value: Any) -> Any:
+    """What JSON can hold, with every text in it made harmless, the names of its fields too."""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, Mapping):
+        return {harmless_all(name): harmless_all(held) for name, held in value.items()}
+    if isinstance(value, Sequence):
+        return [harmless_all(held) for held in value]
+    return value
+
+
+def harmless_logs() -> None:
+    """From now on, whatever this process logs is harmless, whoever logs it and wherever it is written.
+
+    A message or an error may quote what somebody wrote to the log of events, and a log is read at a terminal too.
+    """
+    make = logging.getLogRecordFactory()
+    as_text = logging.Formatter()
+
+    def made(*given: Any, **named: Any) -> logging.LogRecord:
+        record = make(*given, **named)
+        try:
+            record.msg = harmless_lines(record.getMessage())
+        except (TypeError, ValueError):
+            return record  # logging itself says which call's arguments do not fit its message
+        record.args = ()
+        if record.exc_info:
+            record.exc_text = harmless_lines(as_text.formatException(record.exc_info))
+        return record
+
+    logging.setLogRecordFactory(made)
 
 
 def _joins(text: str, at: int) -> bool:

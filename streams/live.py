@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.groups import FOLD
+from streams.harmless import harmless
 
 #: How many of the latest decisions fit beside the rest.
 DECISIONS_SHOWN = 6
@@ -156,7 +157,7 @@ def _workers(now: Snapshot) -> RenderableType:
         if worker.restarts:
             text.append(f" (started again {worker.restarts} times)", style="red")
         if worker.health in ("waiting", "stuck") and worker.why:
-            text.append(f": {worker.why}", style="dim")
+            text.append(f": {harmless(worker.why)}", style="dim")
         text.append("  ")
     return text
 
@@ -195,4 +196,4 @@ def _plain(value: Any) -> Text:
     """Text that players may have chosen: never markup, and nothing that steers a terminal."""
     if isinstance(value, int):
         return Text(f"{value:,}")
-    return Text("".join(character if character.isprintable() else "?" for character in str(value or "")))
+    return Text(harmless(str(value or "")))

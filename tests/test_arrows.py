@@ -22,6 +22,8 @@ SKELETON = (
     "inference/agents/__init__.py",
     "inference/agents/chronicler.py",
     "streams/__init__.py",
+    "streams/bridge/__init__.py",
+    "streams/bridge/client.py",
     "streams/sdk.py",
     "streams/policies/__init__.py",
     "streams/policies/guard.py",
@@ -38,6 +40,8 @@ PLANTED = [
     ("streams/policies/guard.py", "import asyncpg", "Leaves are pure"),
     ("streams/sdk.py", "import projections", "What a game server imports"),
     ("streams/sdk.py", "import faust", "What a game server imports"),
+    ("streams/bridge/client.py", "import inference", "What a game server imports"),
+    ("streams/bridge/client.py", "import aiohttp", "What a game server imports"),
 ]
 
 

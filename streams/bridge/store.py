@@ -44,7 +44,6 @@ _SQL = {
         "first_completion",
         "complete",
         "pending_actions",
-        "index_actions",
     )
 }
 
@@ -79,26 +78,14 @@ class Store:
     async def _open(self) -> Any:
         async with self._opening:
             if self._pool is None:
-                pool = await asyncpg.create_pool(
+                self._pool = await asyncpg.create_pool(
                     self._url,
                     min_size=1,
                     max_size=CONNECTIONS_MAX,
                     timeout=CONNECT_TIMEOUT_S,
                     command_timeout=STATEMENT_TIMEOUT_S,
                 )
-                try:
-                    await self._index(pool)
-                except BaseException:
-                    pool.terminate()
-                    raise
-                self._pool = pool
             return self._pool
-
-    async def _index(self, pool: Any) -> None:
-        # Asked first, because making an index that is there would still wait for everybody who writes.
-        async with pool.acquire() as connection:
-            if await connection.fetchval("select to_regclass('actions_pending')") is None:
-                await connection.execute(_SQL["index_actions"])
 
     async def close(self) -> None:
         """Close every connection."""

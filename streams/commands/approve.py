@@ -6,9 +6,8 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from streams.commands.output import Json, answers, emit, locate, settings
+from streams.commands.output import Json, answers, emit, foreign, locate, settings
 
 
 def approve(
@@ -32,4 +31,4 @@ def approve(
         emit({"decision_id": decision_id, "approved": not refuse, "by": by, "comment": comment, "agent": waiting.agent})
     else:
         said = "refused" if refuse else "approved"
-        answers.print(f"{said}: {escape(waiting.agent)} {escape(waiting.action)} about {escape(waiting.subject)}")
+        answers.print(f"{said}: {foreign(f'{waiting.agent} {waiting.action} about {waiting.subject}')}")

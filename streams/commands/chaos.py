@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, foreign
 
 if TYPE_CHECKING:
     from streams.chaos.infer import Outcome
@@ -32,7 +32,7 @@ def chaos(
     if name != "infer":
         raise typer.BadParameter(f"{name!r} is not infer", param_hint="NAME")
     plan = Plan(requests, seconds, kills, decide_kills, seed)
-    outcome = InferChaos(plan, say=lambda what: errors.print(what, highlight=False)).run()
+    outcome = InferChaos(plan, say=lambda what: errors.print(what, highlight=False, markup=False)).run()
     if as_json:
         emit(as_object(outcome))
     else:
@@ -79,7 +79,7 @@ def _show(outcome: Outcome) -> None:
         ("killed", _counts(outcome.kills)),
         ("died by themselves", _counts(outcome.died) or "none"),
     ):
-        table.add_row(label, value)
+        table.add_row(label, foreign(value))
     answers.print(table, highlight=False)
     if found.p50_ms is not None and found.p99_ms is not None:
         answers.print(
@@ -88,7 +88,7 @@ def _show(outcome: Outcome) -> None:
     if found.holds:
         answers.print("[bold green]it holds[/]: nothing was lost, nothing took effect twice, everything was answered")
     for what, names in found.examples.items():
-        answers.print(f"[bold red]✗[/] {what}: {', '.join(names)}", highlight=False)
+        answers.print(f"[bold red]✗[/] {what}: {foreign(', '.join(names))}", highlight=False)
 
 
 def _counts(counts: Any) -> str:

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from streams.commands.output import Json, answers, emit, locate, settings
+from streams.commands.output import Json, answers, emit, foreign, locate, settings
 
 if TYPE_CHECKING:
     from streams.decisions import Line, Told, Waiting
@@ -56,15 +55,15 @@ def _show(lines: list[Line], waiting: list[Waiting]) -> None:
         named = ("waits for a yes", "about", "agent", "would", "until", "left")
         table = Table(*named, box=None, pad_edge=False, header_style="bold")
         for one in waiting:
-            would = escape(f"{one.action} {one.content}")
+            texts = (one.decision_id, one.subject, one.agent, f"{one.action} {one.content}")
             hours = f"{seconds_left(one) / 3600:,.1f} h"
-            table.add_row(one.decision_id, escape(one.subject), one.agent, would, clock(one.until_ms), hours)
+            table.add_row(*map(foreign, texts), clock(one.until_ms), hours)
         answers.print(table)
         answers.print("[dim]norn approve ID --by NAME, or with --refuse[/]")
     table = Table("decision", "when", "about", "agent", "action", "route", "", box=None, pad_edge=False)
     for line in lines:
-        about, action = escape(line.subject), escape(line.action)
-        table.add_row(line.decision_id, clock(line.time_ms), about, escape(line.agent), action, line.route, line.state)
+        rest = (line.subject, line.agent, line.action, line.route, line.state)
+        table.add_row(foreign(line.decision_id), clock(line.time_ms), *map(foreign, rest))
     answers.print(table if lines else "no decision has been asked for yet")
 
 
@@ -76,4 +75,4 @@ def _show_life(told: list[Told]) -> None:
         answers.print(f"[bold]{one.fact}[/]  {clock(one.time_ms)}  +{one.time_ms - begun_ms:,} ms", highlight=False)
         for name, value in one.fields.items():
             text = value if isinstance(value, str) else json.dumps(value)
-            answers.print(f"    {name}: {escape(text)}", highlight=False, soft_wrap=True)
+            answers.print(f"    {name}: {foreign(text)}", highlight=False, soft_wrap=True)

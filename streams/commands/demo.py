@@ -16,7 +16,7 @@ from rich.live import Live
 
 from schemas import PermanentError
 from streams.commands.interrupting import until_interrupted
-from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, settings
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, foreign, settings
 from streams.commands.progress import ServerProgress
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _showing(console: Console, live: bool) -> Iterator[tuple[Callable[[str], Non
     from streams.live import render
 
     def say(what: str) -> None:
-        console.print(f"[dim]{what}[/]", highlight=False)
+        console.print(f"[dim]{foreign(what)}[/]", highlight=False)
 
     if live:
         with Live(console=console, auto_refresh=False, transient=True) as view:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, settings
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, foreign, settings
 
 
 def doctor(as_json: Json = False) -> None:
@@ -22,8 +21,8 @@ def doctor(as_json: Json = False) -> None:
         for _ in range(4):
             table.add_column(overflow="fold")
         for finding in findings:
-            mend = f"mend it: [bold]{escape(finding.mend)}" if not finding.ok and finding.mend else ""
-            table.add_row("[green]✓" if finding.ok else "[red]✗", finding.name, escape(finding.detail), mend)
+            mend = f"mend it: [bold]{foreign(finding.mend)}" if not finding.ok and finding.mend else ""
+            table.add_row("[green]✓" if finding.ok else "[red]✗", finding.name, foreign(finding.detail), mend)
         answers.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(DOES_NOT_HOLD)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.segment import Segment
 
 from schemas import PermanentError
+from streams.harmless import harmless
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -19,10 +22,26 @@ if TYPE_CHECKING:
 #: Exit codes; `norn --help` explains them.
 DONE, DOES_NOT_HOLD, FAILED, INTERRUPTED = 0, 1, 3, 130
 
+
+class Screen(Console):
+    """A console that shows nothing a terminal would obey, whatever it is given to print.
+
+    Foreign text goes through `foreign` all the same, which rich then gives as much room as it takes.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of something to print, their text made harmless; rich's own control codes are no text."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment("\n".join(map(harmless, segment.text.split("\n"))), segment.style)
+
+
 #: For people who asked a question: standard output.
-answers = Console()
+answers = Screen()
 #: For everything that is not the answer.
-errors = Console(stderr=True)
+errors = Screen(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else there.")]
 
@@ -33,9 +52,15 @@ class WrongSettings(PermanentError):
     reason = "wrong_settings"
 
 
+def foreign(text: str) -> str:
+    """Text that anybody may have written, for a console: it steers no terminal, and none of it is markup."""
+    return escape(harmless(text))
+
+
 def emit(answer: Mapping[str, Any]) -> None:
     """Print one JSON object on one line of standard output."""
-    typer.echo(json.dumps(answer))
+    # All that a terminal obeys is written as an escape in JSON's ASCII, but for DEL.
+    typer.echo(json.dumps(answer).replace("\x7f", "\\u007f"))
 
 
 def settings() -> Settings:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, locate, settings
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, foreign, locate, settings
 
 if TYPE_CHECKING:
     from streams.counting import Counts
@@ -97,7 +96,7 @@ def show(console: Console, counts: Counts, verdict: Verdict) -> None:
         table.add_column(name, justify="right", footer=f"{sum(numbers):,}")
     for index, counted in enumerate(counts.partitions):
         if any(numbers[index] for numbers in columns.values()):
-            table.add_row(counted.name, *(f"{numbers[index]:,}" for numbers in columns.values()))
+            table.add_row(foreign(counted.name), *(f"{numbers[index]:,}" for numbers in columns.values()))
     console.print(table)
     if verdict.produced is not None:
         console.print(f"producers had {verdict.produced:,} events acknowledged", highlight=False)
@@ -106,4 +105,4 @@ def show(console: Console, counts: Counts, verdict: Verdict) -> None:
     if verdict.holds:
         console.print("[bold green]it holds[/]: nothing was lost and nothing was counted twice")
     for difference in verdict.differences:
-        console.print(f"[bold red]✗[/] {escape(difference)}", highlight=False)
+        console.print(f"[bold red]✗[/] {foreign(difference)}", highlight=False)

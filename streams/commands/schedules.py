@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, locate, settings
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, foreign, locate, settings
 
 if TYPE_CHECKING:
     from streams.timetable import Timetable
@@ -46,7 +46,7 @@ def as_object(found: Timetable) -> dict[str, Any]:
 def _show(found: Timetable) -> None:
     table = Table("schedule", "last due", "times", "next due", box=None, pad_edge=False, header_style="bold")
     for row in found.rows:
-        table.add_row(row.name, _moment(row.last_ms), f"{row.times:,}", _moment(row.next_ms))
+        table.add_row(foreign(row.name), _moment(row.last_ms), f"{row.times:,}", _moment(row.next_ms))
     answers.print(f"the world's time is {_moment(found.time_ms)}", highlight=False)
     answers.print(table)
 

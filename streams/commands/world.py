@@ -16,7 +16,7 @@ from rich.table import Table
 
 from streams.commands.demo import NoGame, alone
 from streams.commands.interrupting import until_interrupted
-from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, settings
+from streams.commands.output import DOES_NOT_HOLD, Json, answers, emit, errors, foreign, settings
 from streams.commands.progress import ServerProgress
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _showing(console: Console) -> Iterator[tuple[Callable[[str], None], Callable
     """How the run speaks: a bar on a terminal, else a line now and then."""
 
     def say(what: str) -> None:
-        console.print(what, highlight=False, soft_wrap=True)
+        console.print(what, highlight=False, soft_wrap=True, markup=False)
 
     if console.is_terminal:
         columns = TextColumn("{task.percentage:>3.0f} %"), BarColumn(), TextColumn("{task.fields[scene]}")
@@ -142,7 +142,7 @@ def _show(outcome: Outcome) -> None:
     for agent, decisions in tally.by_agent.items():
         shares = tally.tier_shares_by_agent.get(agent, {})
         routes = [f"{shares.get(route, 0):.0%}" for route in ("rule", "cache", "batch", "full")]
-        table.add_row(agent, f"{decisions:,}", *routes, f"{tally.cost_by_agent.get(agent, 0):,}")
+        table.add_row(foreign(agent), f"{decisions:,}", *routes, f"{tally.cost_by_agent.get(agent, 0):,}")
     answers.print(table)
     agreed = outcome.agreement
     said = "nothing was reused" if agreed is None or agreed.share is None else f"{agreed.share:.1%} of {agreed.sampled}"
@@ -156,7 +156,7 @@ def _show(outcome: Outcome) -> None:
         answers.print(line, highlight=False, soft_wrap=True, markup=False)
     waiting = (f"{count} of {agent} wait for a person's yes" for agent, count in tally.waiting_by_agent.items())
     for line in (*waiting, *outcome.standstills, *(f"no decision of {agent}" for agent in outcome.idle_agents)):
-        answers.print(line, highlight=False, style="yellow")
+        answers.print(line, highlight=False, style="yellow", markup=False)
 
 
 def _batches(tally: Tally) -> str:

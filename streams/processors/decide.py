@@ -100,7 +100,7 @@ class DecideProcessor:
         self._ends_of_claim = 0
         self._forget_ms = 0
         self._effects = Counter(
-            "norn_decisions", "Facts about decisions published.", ["fact"], registry=metrics.registry
+            "norn_decision_facts_published", "Facts about decisions on the log.", ["fact"], registry=metrics.registry
         )
         self._unused = Counter(
             "norn_proposals_unused", "Proposals for decisions that had one already.", registry=metrics.registry

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streams.harmless import harmless_all
 from streams.http_guard import add_headers, refuse_other_hosts
 from streams.status import STUCK_AFTER_S, Partition
 from streams.web.packaged import packaged
@@ -88,11 +89,16 @@ class Views:
 
     async def page(self, request: web.Request) -> web.Response:
         """The page."""
-        return web.Response(text=self._page.render(status=await self._watch.status()), content_type="text/html")
+        return web.Response(text=self._page.render(status=await self._status()), content_type="text/html")
 
     async def status(self, request: web.Request) -> Any:
         """What the page shows, as JSON."""
-        return self._app.web.json(await self._watch.status())
+        return self._app.web.json(await self._status())
+
+    async def _status(self) -> Any:
+        # Escaping for HTML leaves the marks of writing direction as they are; and the JSON is for the page's script and
+        # for the live view in a terminal.
+        return harmless_all(await self._watch.status())
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus's text format."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,7 +21,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from examples import http_game
-from schemas import Event, GoldGained, PlayerSaid
+from schemas import Event, GoldGained, PermanentError, PlayerSaid
+from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
 from streams.bridge.bridge import COMPLETIONS
 from streams.bridge.client import HIGH, Action, BridgeClient, Refuse, replay
 from streams.bridge.client.dead_letters import entries
@@ -182,6 +184,36 @@ async def test_a_player_over_the_limit_holds_up_nobody_else(servers: Servers, tm
     events = [event for event in await logged(servers, client.client) if event.subject == "noisy"]
     assert [event.gold_gained.amount for event in events] == list(range(1, 121))
     assert set(dots(events).values()) == {1}
+
+
+async def test_the_game_is_told_what_the_bridge_will_never_take(servers: Servers, tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+
+    def refused(event: OfferedEvent, why: str) -> None:
+        told.append((event.decision_requested.agent, why))
+        raise RuntimeError("the game's own mistake")
+
+    async with bridge(servers) as there:
+        url, path = str(there.make_url("/")), tmp_path / "dlq.log"
+        client = BridgeClient(url, dead_letters=path, refused=refused, **QUICK)
+        client.ask("smith", {}, player_id="p")
+        client.ask("dialogue", {}, player_id="p", legal_actions=["dance"])
+        client.ask("dialogue", {}, player_id="p", deadline_ms=1)
+        client.ask("dialogue", {}, player_id="p")
+        wrong: list[dict[str, Any]] = [
+            {"agent": ""}, {"agent": 7}, {"deadline_ms": -1}, {"player_id": "\ud83d"}, {"player_id": ""},
+            {"context": {"x": math.nan}}, {"context": {"x": "y" * 8_000}}, {"context": {"x": {1}}},
+        ]  # fmt: skip
+        for one in wrong:
+            with pytest.raises(PermanentError):
+                client.ask(**{"agent": "dialogue", "context": {}, "player_id": "p", **one})
+        assert await finish(client) == 0
+    assert [(agent, why.partition(":")[0]) for agent, why in told] == [
+        ("smith", "unknown_agent"),
+        ("dialogue", "illegal_actions"),
+        ("dialogue", "deadline_passed"),
+    ]
+    assert (client.counters.sent, client.counters.refused) == (1, 3)
 
 
 GAME = """

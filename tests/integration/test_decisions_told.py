@@ -100,6 +100,49 @@ async def test_decisions_and_those_that_wait_for_a_person_are_listed(
     assert (said["decision_id"], said["approved"], said["by"]) == ("d3", False, "Ada")
 
 
+def shown_harmless(shown: str) -> None:
+    raw = {character for character in shown if not character.isprintable()} - {"\n"}
+    assert not raw, raw
+    assert "<U+202E>" in shown
+    assert r"\x1b" in shown
+
+
+async def test_foreign_text_is_shown_harmless_to_the_person_who_approves(
+    servers: Servers, postgres: str, clickhouse: str, tmp_path: Path
+) -> None:
+    create_topics(servers.kafka)
+    here = replace(servers, postgres=postgres, clickhouse=clickhouse)
+    odd, put_ms = "\x1b[2J\u202e[red]\x9b\u200b", time.time_ns() // 1_000_000
+    facts = [
+        DecisionRequested(decision_id=odd, agent=odd, legal_actions=[odd], context=odd, impact=odd),
+        DecisionProposed(decision_id=odd, agent=odd, action=odd, content=odd, route=odd),
+        ApprovalGiven(decision_id=odd, approver=odd, approved=True, comment=odd),
+        DecisionEffective(decision_id=odd, agent=odd, action=odd, route=odd, content=odd),
+    ]
+    written = Life(partitions=1)
+    events = [written.event(fact, odd, (put_ms + n) << 16)[1] for n, fact in enumerate(facts)]
+    connection = await asyncpg.connect(postgres)
+    await migrate_postgres(connection)
+    writer = Writer(PROJECTIONS)
+    await writer.prepare(connection)
+    waiting = Case("d9", odd, "awaiting_approval", events[0], events[1], due_ms=put_ms + APPROVAL_MS)
+    async with connection.transaction():
+        await writer.merge(connection, Fold(PROJECTIONS).events(events))
+        await Judgements(Database(postgres, Waiting())).store(connection, [waiting], now_ms=0)
+    await connection.close()
+    migrate(connect(clickhouse))
+    place = log_fields("ai.decisions.v1", 0)
+    records = [event.SerializeToString() + place(offset) for offset, event in enumerate(events)]
+    names = {"decision_requested", "decision_proposed", "approval_given", "decision_effective"}
+    Events(clickhouse).insert("ai.decisions.v1", records, "foreign", frozenset(names))
+    shown_harmless(norn(here, tmp_path, "decisions"))
+    shown_harmless(life_shown := norn(here, tmp_path, "decisions", odd))
+    assert "comment:" in life_shown
+    assert "[red]" in life_shown
+    assert norn(here, tmp_path, "decisions", "--json").isascii()
+    shown_harmless(norn(here, tmp_path, "approve", "d9", "--by", "Ada"))
+
+
 async def test_a_decision_is_told_from_its_request_to_its_cost_each_event_once(
     servers: Servers, clickhouse: str, tmp_path: Path
 ) -> None:

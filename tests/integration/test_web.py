@@ -124,7 +124,7 @@ def a_little_of_everything(world: World) -> list[tuple[int, bytes]]:
     missing = world.record(PlayerScored(points=7), "Freya")
     asked = DecisionRequested(decision_id="d1", agent="chronicler", tier="gold", context="{}")
     proposed = DecisionProposed(
-        decision_id="d1", agent="chronicler", action="write", content='{"line": "Freya went down & out."}',
+        decision_id="d1", agent="chronicler", action="write", content='{"line": "Freya went down & out.\\u2066"}',
         engine="llamacpp", model="SmolLM2", route="full",
     )  # fmt: skip
     cost = CostSampled(source="ai_inference", model="SmolLM2", prompt_tokens=90, completion_tokens=10)
@@ -133,7 +133,7 @@ def a_little_of_everything(world: World) -> list[tuple[int, bytes]]:
         freya,
         freya,
         world.record(PlayerLevelled(level=3), "Freya"),
-        world.record(PlayerScored(points=900), "<b>Odin</b>"),
+        world.record(PlayerScored(points=900), "<b>Odin\u202e</b>\x1b"),
         world.record(asked, "Freya"),
         world.record(proposed, "Freya"),
         world.record(cost, "chronicler"),
@@ -151,8 +151,8 @@ EVERYTHING = (
     ('[data-value="dead_letters"]', "1"),
     ('[data-value="spent_usd_micros"]', "$1.500042"),
     ('[data-rows="lists.leaderboard"] tbody tr:nth-child(1)', "1,200"),
-    ('[data-rows="lists.leaderboard"] tbody tr:nth-child(2)', "<b>Odin</b>"),
-    ('[data-rows="lists.decisions"] tbody', "Freya went down & out."),
+    ('[data-rows="lists.leaderboard"] tbody tr:nth-child(2)', r"<b>Odin<U+202E></b>\x1b"),
+    ('[data-rows="lists.decisions"] tbody', "Freya went down & out.<U+2066>"),
     ('[data-rows="lists.costs"] tbody', "SmolLM2"),
     ('[data-rows="lists.dead_letters"] tbody', "undecodable"),
 )
@@ -306,7 +306,7 @@ async def test_machines_read_the_same_figures(world: World) -> None:
         said = await status()
         assert (said["role"], said["group"], said["health"], said["waiting"]) == ("fold", world.group, "ok", {})
         assert sum(part["end_offset"] for part in said["partitions"]) == 8
-        assert said["lists"]["decisions"][0]["content"] == '{"line": "Freya went down & out."}'
+        assert said["lists"]["decisions"][0]["content"] == r'{"line": "Freya went down & out.\u2066"}'
         families = {
             family.name: family for family in text_string_to_metric_families((await get(f"{world.url}/metrics"))[1])
         }

@@ -16,6 +16,7 @@ from projections.catalog.players import players
 from projections.crdt import Grow, Highest, Latest
 from projections.errors import SchemaRefused
 from projections.fold import Fold
+from projections.indexes import INDEXES
 from projections.migrations import Migration, migrations, pending
 from projections.postgres import COPY_ROWS_MIN, Writer, migrate, read
 from projections.projection import Projection
@@ -63,6 +64,16 @@ async def test_an_empty_database_gets_every_table_once(connection: Any) -> None:
         assert await connection.fetch(f"select * from {view.name}") == []
     for table in ("positions", "dots", "dead_letters", "ranges"):
         assert await connection.fetch(f"select * from {table}") == []
+
+
+async def test_the_indexes_that_readers_need_are_made_with_their_tables(connection: Any) -> None:
+    done = await migrate(connection)
+    for index in INDEXES:
+        assert index.name in done
+        where = await connection.fetchval("select tablename from pg_indexes where indexname = $1", index.name)
+        assert where == index.table
+    await connection.execute(f"drop index {INDEXES[0].name}")
+    assert await migrate(connection) == [INDEXES[0].name], "a database that lacks one is given it"
 
 
 async def test_two_that_migrate_at_once_do_not_disturb_each_other(postgres: str) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import sys
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
-from streams.harmless import harmless
+from streams.commands.output import Screen, emit, foreign
+from streams.harmless import harmless, harmless_all, harmless_lines, harmless_logs
 
 # Arabic, Syriac and Kaithi signs of number, and the joiners of hieroglyphs: of a format's category, and seen.
 SEEN = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
@@ -64,3 +73,81 @@ def test_nothing_odd_comes_out_but_a_joiner_between_what_it_joins(foreign: str) 
     shown.encode()
     assert harmless(shown) == shown
     assert not {odd for odd in shown if odd in ODD} - {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
+
+
+def obeyed(shown: str) -> set[str]:
+    """What a terminal or a browser would obey in a text of several lines."""
+    return {odd for odd in shown if odd in ODD} - {"\n"}
+
+
+def test_every_text_of_what_json_holds_is_made_harmless() -> None:
+    said = {"a\x1b": ["\u202e", {"b": "\x07", "n": 1, "x": None, "t": True, "f": 1.5}], "rows": ("\u200b",)}
+    assert harmless_all(said) == {
+        r"a\x1b": ["<U+202E>", {"b": r"\x07", "n": 1, "x": None, "t": True, "f": 1.5}],
+        "rows": ["<U+200B>"],
+    }
+
+
+def test_a_line_that_was_sent_to_us_does_not_pass_for_one_of_ours() -> None:
+    assert harmless_lines("first\n2026-11-28 ERROR forged\x1b") == "first\n  2026-11-28 ERROR forged\\x1b"
+
+
+no_joiners = st.lists(
+    st.characters(exclude_characters="\u200c\u200d") | st.sampled_from([*ODD, "[red]", "[/]", ":smile:"]), max_size=20
+).map(lambda parts: "".join(parts).translate({0x200C: None, 0x200D: None}))
+
+
+@given(no_joiners)
+def test_a_console_of_ours_shows_nothing_that_is_obeyed(text: str) -> None:
+    screen = Screen(file=(shown := io.StringIO()), width=40)
+    table = Table("name", text.replace("[", ""), title=Text(text))
+    table.add_row(Text(text), foreign(text))
+    screen.print(Group(table, Panel(Text(text), title=Text(text))))
+    screen.print(text, markup=False)
+    screen.print(f"[bold]{foreign(text)}[/]", soft_wrap=True)
+    assert not obeyed(shown.getvalue())
+
+
+@pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", "[link=http://evil.example]x[/link]", r"\[bold]", ":smile:"])
+def test_markup_in_foreign_text_is_text(text: str) -> None:
+    screen = Screen(file=(shown := io.StringIO()), width=80, force_terminal=True, color_system="truecolor")
+    screen.print(foreign(text), highlight=False, emoji=False)
+    assert shown.getvalue() == f"{text}\n"
+
+
+def test_an_answer_for_programs_is_ascii_that_a_terminal_does_not_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"id": "".join(odd for odd in ODD if ord(odd) < 0x3000)}
+    emit(said)
+    printed = capsys.readouterr().out
+    assert not obeyed(printed)
+    assert json.loads(printed) == said
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    make = logging.getLogRecordFactory()
+    harmless_logs()
+    log, stream = logging.getLogger("test.harmless"), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.addHandler(handler)
+    yield stream
+    log.removeHandler(handler)
+    logging.setLogRecordFactory(make)
+
+
+def test_what_is_logged_is_harmless_and_so_is_what_was_raised(stream: io.StringIO) -> None:
+    log = logging.getLogger("test.harmless")
+    log.error("player %s has %d %%", "a\x1b[2J\nERROR forged", 5)
+    log.error("%(who)s", {"who": "\u202e"})
+    log.error("as it is: %s")
+    try:
+        raise ValueError("quoted \x9b31m\nERROR forged")
+    except ValueError:
+        log.exception("failed")
+    said = stream.getvalue()
+    assert not obeyed(said)
+    assert said.splitlines()[:4] == [r"ERROR player a\x1b[2J", "  ERROR forged has 5 %", "ERROR <U+202E>",
+                                     "ERROR as it is: %s"]  # fmt: skip
+    assert r"quoted \x9b31m" in said
+    assert "\nERROR forged" not in said

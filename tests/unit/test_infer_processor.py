@@ -204,8 +204,8 @@ async def test_what_was_decided_can_be_read_as_metrics() -> None:
     await running.end()
     told = generate_latest(registry).decode()
     for line in (
-        'norn_decisions_total{agent="guard",route="full",tier="gold"} 1.0',
-        'norn_decisions_total{agent="guard",route="rule",tier="gold"} 1.0',
+        'norn_proposals_total{agent="guard",route="full",tier="gold"} 1.0',
+        'norn_proposals_total{agent="guard",route="rule",tier="gold"} 1.0',
         'norn_fallbacks_total{reason="malformed"} 1.0',
         'norn_model_calls_total{model="scripted",tier="gold"} 2.0',
         'norn_in_flight{tier="gold"} 0.0',

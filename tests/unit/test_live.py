@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 from rich.console import Console
@@ -84,6 +85,19 @@ def test_text_of_players_is_neither_markup_nor_orders_to_the_terminal() -> None:
     assert "[blink]hi" in seen(now)
     assert "[red]x[/]" in seen(now)
     assert "\x1b" not in seen(now)
+
+
+def test_no_view_turns_the_reading_order_or_hides_a_letter() -> None:
+    said = json.dumps({"line": "deny\u202eevorppa \u001b[1A"})
+    now = Snapshot(
+        leaderboard=[{"rank": 1, "player": "Sif\u2066\u200b", "score": 1}],
+        decisions=[{"subject": "Zoë \u2028", "content": said, "route": "\x9bfull"}],
+        workers=[WorkerLine("fold", "stuck", "refused \x07\u202e")],
+    )
+    for hidden in "\u202e\u2066\u200b\u2028\x1b\x9b\x07":
+        assert hidden not in seen(now)
+    assert "deny<U+202E>evorppa" in seen(now)
+    assert "Zoë" in seen(now)
 
 
 def test_a_decision_without_a_line_is_told_by_its_action() -> None:

@@ -6,6 +6,7 @@ A game server in another language does the same over HTTP: docs/bridge.md.
 from streams.bridge.client.actions import Action, Refuse
 from streams.bridge.client.client import HIGH, LOW, NORMAL, BridgeClient
 from streams.bridge.client.files import FileInUse
+from streams.bridge.client.forking import Forked
 from streams.bridge.client.queue import Counters
 from streams.bridge.client.replaying import Replayed, replay
 
@@ -17,6 +18,7 @@ __all__ = [
     "BridgeClient",
     "Counters",
     "FileInUse",
+    "Forked",
     "Refuse",
     "Replayed",
     "replay",

@@ -13,6 +13,7 @@ from typing import Any
 from schemas import TemporaryError
 from streams.bridge.client.files import Appending, line, lines, record
 from streams.bridge.client.service import Rejected, Service, Wait
+from streams.harmless import harmless
 
 #: Spec A.12.
 POLL_S = 1.0
@@ -133,7 +134,7 @@ class ActionPoller:
         except Refuse as error:
             self._finish(decision_id, "refused", str(error))
         except Exception as error:
-            _log.exception("action %s failed", decision_id)
+            _log.exception("action %s failed", harmless(decision_id))
             self._finish(decision_id, "failed", f"{type(error).__name__}: {error}")
 
     def _attempt(self, said: Mapping[str, Any]) -> str:
@@ -159,7 +160,7 @@ class ActionPoller:
             try:
                 self._service.complete({key: said[key] for key in ("decision_id", "outcome", "detail", "server")})
             except Rejected as error:
-                _log.error("the bridge will not hear of action %s: %s", decision_id, error)
+                _log.error("the bridge will not hear of action %s: %s", harmless(decision_id), harmless(str(error)))
             self._file.append(line({"reported": decision_id}))
             self._reported.add(decision_id)
             del self._done[decision_id]

@@ -18,6 +18,7 @@ from schemas import DecisionRequested, EventRefused, TemporaryError, check_subje
 from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
 from streams.bridge.client.actions import Act, ActionPoller
 from streams.bridge.client.dead_letters import PATH
+from streams.bridge.client.forking import Forked, let_go_in_children
 from streams.bridge.client.queue import Batch, Counters, Queue, beside
 from streams.bridge.client.ring import EVENTS_MAX
 from streams.bridge.client.service import Answer, Rejected, Service, Wait
@@ -39,6 +40,9 @@ _log = logging.getLogger(__name__)
 
 class BridgeClient:
     """Sends facts to a bridge in the background; any thread may put, and none waits for the network.
+
+    It belongs to the process that made it. In a child of `fork()` whatever is asked of it raises Forked at once, and
+    closing it does nothing: make another there, with files of its own.
 
     url: the bridge's, http://127.0.0.1:8000.  dead_letters: the file for events that cannot be sent; beside it stand
     the journal, what was refused, and the journal of actions.  service: the bridge, when it is to be asked otherwise.
@@ -65,9 +69,23 @@ class BridgeClient:
         self._flushing = self._away = False
         self._closing = threading.Event()
         self._poller: ActionPoller | None = None
+        self._forked = False
+        let_go_in_children(self)
         self._thread = threading.Thread(target=self._run, name="norn-bridge-client", daemon=True)
         self._thread.start()
         atexit.register(self.close)
+
+    def let_go(self) -> None:
+        """In a child: nothing here is its own, and its end is not its parent's."""
+        self._forked = True
+        atexit.unregister(self.close)
+
+    def _check_own(self) -> None:
+        if self._forked:
+            raise Forked(
+                "this client was made before fork(), and what is put into it here would never be sent: make a"
+                " BridgeClient in this process, with a dead_letters file of its own"
+            )
 
     @property
     def client(self) -> str:
@@ -79,6 +97,7 @@ class BridgeClient:
 
         What this has returned for survives `kill -9` of this process.
         """
+        self._check_own()
         name = fact_name(fact)
         if name not in OFFERED:
             raise EventRefused(f"a game server does not produce {name}; it may produce {', '.join(OFFERED)}")
@@ -121,11 +140,13 @@ class BridgeClient:
 
     def act(self, act: Act, **options: Any) -> None:
         """From now on have actions done: each is given to `act` once. The options are ActionPoller's."""
+        self._check_own()
         assert self._poller is None, "actions are asked for once"
         self._poller = ActionPoller(self._service, beside(self._dead_letters, "actions"), act, **options)
 
     def flush(self, timeout_s: float = CLOSE_S) -> int:
         """Send all there is, at most for `timeout_s` or until the breaker opens; gives how many events are left."""
+        self._check_own()
         with self._queue.changed:
             self._flushing = True
             self._queue.changed.notify_all()
@@ -136,10 +157,13 @@ class BridgeClient:
     @property
     def counters(self) -> Counters:
         """Where the events are."""
+        self._check_own()
         return self._queue.counters
 
     def close(self, timeout_s: float = CLOSE_S) -> int:
         """Flush; what is left waits in the dead-letter file for the next life. Gives how many that are."""
+        if self._forked:
+            return 0
         if not self._closing.is_set():
             atexit.unregister(self.close)
             if self._poller is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import PermanentError
+from streams.bridge.client.forking import Forked, let_go_in_children
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,10 @@ def lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 class Appending:
-    """A file that lines are appended to, by one process at a time. Not thread-safe."""
+    """A file that lines are appended to, by one process at a time: the one that opened it, and none of its children.
+
+    Not thread-safe.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +72,21 @@ class Appending:
         except OSError:
             os.close(self._file)
             raise FileInUse(f"{path} is another sidecar's: give each game server a file of its own") from None
+        self._fresh: int | None = None
+        self._closed = self._forked = False
         self.size = self._cut()
+        let_go_in_children(self)
+
+    def let_go(self) -> None:
+        """In a child: the file and its lock are the parent's alone, who may die and be followed by another life."""
+        self._forked = True
+        self.close()
+        if self._fresh is not None:
+            os.close(self._fresh)
+
+    def _check_own(self) -> None:
+        if self._forked:
+            raise Forked(f"{self.path} is written by the process that this one was forked from")
 
     def _cut(self) -> int:
         """Cut what a crash left of a last line; gives the size."""
@@ -80,7 +98,8 @@ class Appending:
         return whole
 
     def append(self, data: bytes, *, sync: bool = False) -> None:
-        """Write whole lines behind the others. Raises OSError, and then nothing of them was kept."""
+        """Write whole lines behind the others. Raises Forked, and OSError; nothing of them was kept then."""
+        self._check_own()
         try:
             written = 0
             while written < len(data):
@@ -93,23 +112,35 @@ class Appending:
         self.size += len(data)
 
     def clear(self) -> None:
-        """Remove every line."""
+        """Remove every line. Raises Forked, and OSError."""
+        self._check_own()
         os.ftruncate(self._file, 0)
         self.size = 0
 
     def replace(self, data: bytes) -> None:
-        """Put these lines in the place of all others, in one step that a crash does not tear."""
+        """Put these lines in the place of all others, in one step that a crash does not tear.
+
+        Raises Forked, and OSError.
+        """
+        self._check_own()
         fresh = self.path.with_name(f"{self.path.name}.fresh")
-        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        written = 0
-        while written < len(data):
-            written += os.write(file, data[written:])
-        os.fsync(file)
-        fresh.rename(self.path)
-        os.close(self._file)
-        self._file, self.size = file, len(data)
+        self._fresh = file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            written = 0
+            while written < len(data):
+                written += os.write(file, data[written:])
+            os.fsync(file)
+            fresh.rename(self.path)
+        except OSError:
+            self._fresh = None
+            os.close(file)
+            raise
+        replaced, self._file, self._fresh, self.size = self._file, file, None, len(data)
+        os.close(replaced)
 
     def close(self) -> None:
         """Let another process have the file."""
-        os.close(self._file)
+        if not self._closed:
+            self._closed = True
+            os.close(self._file)

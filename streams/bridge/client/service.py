@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from inference.breaker import RUN_MAX, RUN_OPEN_MS, RunBreaker
 from schemas import PermanentError, TemporaryError
+from schemas.breaker import RUN_MAX, RUN_OPEN_MS, RunBreaker
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest
+from streams.bridge.client.forking import let_go_in_children
 from streams.bridge.client.ring import Entry
 
 #: Spec C.11.
@@ -68,7 +69,7 @@ class Answer:
 
 
 class Service:
-    """One bridge. Any thread asks it."""
+    """One bridge. Any thread asks it, and so may a child of this process."""
 
     def __init__(
         self,
@@ -78,17 +79,25 @@ class Service:
         open_s: float = RUN_OPEN_MS / 1000,
         now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
-        self._prefix = (urllib3.util.parse_url(url).path or "").rstrip("/")
+        self._url, self._prefix = url, (urllib3.util.parse_url(url).path or "").rstrip("/")
+        self._breaker = RunBreaker(open_ms=int(open_s * 1000), run_max=failures_max)
+        self._now_ms = now_ms
+        self._connect()
+        let_go_in_children(self)
+
+    def _connect(self) -> None:
         self._pool = urllib3.connection_from_url(
-            url,
+            self._url,
             maxsize=CONNECTIONS,
             block=True,
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
         )
-        self._breaker = RunBreaker(open_ms=int(open_s * 1000), run_max=failures_max)
         self._lock = threading.Lock()
-        self._now_ms = now_ms
+
+    def let_go(self) -> None:
+        """In a child: connections of its own, since the answers on those of its parent are not for it."""
+        self._connect()
 
     @property
     def blocked(self) -> bool:
