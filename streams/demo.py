@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from streams.admin import check_topics
 from streams.children import Child, Command
 from streams.config import Settings
 from streams.counting import Counting, Counts, Since
@@ -110,8 +111,9 @@ class Demo:
         return playing
 
     async def run(self) -> Outcome:
-        """Play until the game ends or `stop` is called. Raises ChildFailed, and what Counting raises."""
+        """Play until the game ends or `stop` is called. Raises ChildFailed, TopicsDiffer, and what Counting raises."""
         await prepare(self._servers)
+        await asyncio.to_thread(check_topics, self._servers.kafka)
         self._timeline.mark("topics_and_tables")
         since = await self._counting.since()
         try:

@@ -19,8 +19,10 @@ from typing import Any
 import asyncpg
 import clickhouse_connect
 import psutil
+from confluent_kafka import KafkaException
 
 from inference.engines import llamacpp
+from streams.admin import BrokerAway, TopicsDiffer, check_topics
 from streams.config import Settings
 from streams.embedded import MissingPart, clickhouse, find, jars, java, kafka, ports, postgres
 
@@ -212,6 +214,21 @@ def servers(settings: Settings) -> Finding:
     return Finding("servers", True, f"the embedded ones {running}; {len(given)} given by URL")
 
 
+def topics(settings: Settings) -> Finding | None:
+    """The topics on the broker, where one answers: there, and with the settings that promises rest on."""
+    running = find(settings.home)
+    url = settings.kafka or (running.kafka if running else None)
+    if url is None or not kafka.healthy(url):
+        return None
+    try:
+        check_topics(url)
+    except TopicsDiffer as differ:
+        return Finding("topics", False, str(differ), differ.mend)
+    except (BrokerAway, KafkaException) as failure:
+        return Finding("topics", False, f"Kafka does not tell of its topics: {failure}")
+    return Finding("topics", True, "as Norn needs them")
+
+
 def docker(settings: Settings) -> Finding:
     """A Docker engine, which nothing needs: the tests use one where it is."""
     there = bool(os.environ.get("DOCKER_HOST")) or DOCKER_SOCKET.exists()
@@ -231,6 +248,7 @@ CHECKS: tuple[Callable[[Settings], Finding | None], ...] = (
     memory,
     web_port,
     servers,
+    topics,
     docker,
 )
 

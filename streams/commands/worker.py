@@ -48,9 +48,10 @@ def worker(
     from streams import roles
     from streams.app import create_app
     from streams.inferring import infer_role
-    from streams.worker import run
+    from streams.worker import await_topics, run
 
     made = infer_role(tier) if tier else roles.ROLES[role]
+    await_topics(servers.kafka, lambda line: errors.print(line, markup=False, highlight=False, soft_wrap=True))
     app = create_app(found, servers, role, made, web_port=port, announce=True)
     signal.signal(MEASURE_ANEW, lambda *_: app.shell.metrics.latencies.clear())
     errors.print(f"{role}: web view at http://{found.web_host}:{port}/", highlight=False)
