@@ -20,6 +20,7 @@ from streams.commands import (
     doctor,
     migrate,
     reconcile,
+    run,
     schedules,
     topics,
     up,
@@ -32,6 +33,7 @@ from streams.commands.output import FAILED, INTERRUPTED, errors
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "up": up.up,
+    "run": run.run,
     "worker": worker.worker,
     "bridge": bridge.bridge,
     "bridge-replay": bridge_replay.bridge_replay,

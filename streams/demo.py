@@ -98,9 +98,7 @@ class Demo:
         self._counting = Counting(servers)
         self._crew = Crew(settings, servers)
         self._game = Child(game_command(play, settings, servers))
-        self._now = Snapshot(
-            places={"web page": self._crew.url, "ClickHouse": servers.clickhouse, "Postgres": servers.postgres}
-        )
+        self._now = Snapshot()
         self._memory_mb = 0
         self._stopping = asyncio.Event()
 
@@ -120,6 +118,8 @@ class Demo:
             self._crew.start()
             await self._crew.ready()
             self._timeline.mark("workers")
+            stores = {"ClickHouse": self._servers.clickhouse, "Postgres": self._servers.postgres}
+            self._now = Snapshot(places={"web page": self._crew.url, **stores})
             if not await self._counting.folded(BACKLOG_WITHIN_S):
                 self._say("what an earlier run left is still being folded: latencies include it")
             self._crew.signal(FOREMOST, MEASURE_ANEW)

@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from inference.engines import llamacpp
 from streams.admin import BrokerAway, TopicsDiffer, check_topics
 from streams.config import Settings
 from streams.embedded import MissingPart, clickhouse, find, jars, java, kafka, ports, postgres
+from streams.roster import members
 
 LEAST_PYTHON = (3, 11)
 #: The jars, a fresh cluster of each server and an hour of play take 600 MB.
@@ -229,6 +231,13 @@ def topics(settings: Settings) -> Finding | None:
     return Finding("topics", True, "as Norn needs them")
 
 
+def workers(settings: Settings) -> Finding:
+    """The workers that run on this home; none is no fault, since others may do the work elsewhere."""
+    here = members(settings.home)
+    counted = ", ".join(f"{number} {role}" for role, number in sorted(Counter(one.role for one in here).items()))
+    return Finding("workers", True, counted or "none runs on this home: `norn run` starts them")
+
+
 def docker(settings: Settings) -> Finding:
     """A Docker engine, which nothing needs: the tests use one where it is."""
     there = bool(os.environ.get("DOCKER_HOST")) or DOCKER_SOCKET.exists()
@@ -249,6 +258,7 @@ CHECKS: tuple[Callable[[Settings], Finding | None], ...] = (
     web_port,
     servers,
     topics,
+    workers,
     docker,
 )
 

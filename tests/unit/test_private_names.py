@@ -21,6 +21,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.app.base import App
 from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers import aiokafka as driver
+from faust.web.drivers.aiohttp import Web
 from faust.worker import Worker
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,6 +59,7 @@ USED: dict[type, tuple[str, ...]] = {
     ),
     driver.Transport: ("Consumer",),
     App: ("_new_transport", "consumer_generation_id", "crash"),
+    Web: ("_transport_handlers", "_runner"),
     Worker: ("spinner", "execute_from_commandline"),
 }
 
