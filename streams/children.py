@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +32,8 @@ RESTART_DELAY_MAX_S = 10.0
 SETTLED_AFTER_S = 30.0
 #: Deaths in a row, none of them settled, after which starting it once more is no use: about half a minute of trying.
 DEATHS_IN_A_ROW_MAX = 6
-#: A worker stores what it has taken up and leaves its group; one that takes longer is killed, which loses nothing.
-STOP_WITHIN_S = 10.0
+#: A worker ends by itself within its grace (`streams.worker.GRACE_S`); one that does not is killed: nothing is lost.
+STOP_WITHIN_S = 15.0
 #: The supervisor needs a moment beyond its child's grace time.
 SUPERVISOR_MARGIN_S = 2.0
 
@@ -42,6 +42,26 @@ class ChildFailed(NornError):
     """A child process that keeps dying."""
 
     reason = "child_failed"
+
+
+#: The status that the supervisor ends with when it had to kill its process: minus SIGKILL, as a byte.
+KILLED = -signal.SIGKILL & 0xFF
+#: What of a log's last line is worth a place in the line that tells of a death.
+LAST_WORDS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to a child: it started, runs, died, stopped or was killed."""
+
+    name: str
+    what: str
+    pid: int | None = None
+    url: str = ""
+    #: Its exit status, and after how many seconds it is started again.
+    status: int | None = None
+    again_in_s: float | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +80,17 @@ class Command:
 class Child:
     """One child process, and those that took its place when it died."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(
+        self,
+        command: Command,
+        *,
+        deaths_max: int | None = DEATHS_IN_A_ROW_MAX,
+        tell: Callable[[Change], None] = lambda change: None,
+    ) -> None:
+        """`deaths_max` None: it is started again for ever. `tell` is called with every change."""
         self.command = command
+        self._deaths_max = deaths_max
+        self._tell = tell
         self.restarts = 0
         self._popen: subprocess.Popen[bytes] | None = None
         self._stopping = False
@@ -105,19 +134,22 @@ class Child:
     async def keep(self) -> None:
         """Start the process, and again whenever it dies, until it is stopped.
 
-        Raises ChildFailed when it keeps dying.
+        Raises ChildFailed when it keeps dying, unless it is to be started for ever.
         """
         deaths = 0
         while not self._stopping:
             started_s = time.monotonic()
             self.start()
+            self._tell(Change(self.name, "started"))
             status = await self.ended()
             if self._stopping:
                 return
             deaths = 1 if time.monotonic() - started_s > SETTLED_AFTER_S else deaths + 1
-            if deaths >= DEATHS_IN_A_ROW_MAX:
+            if self._deaths_max is not None and deaths >= self._deaths_max:
                 raise self.failure(f"died {deaths} times in a row, the last time with status {status}")
-            await asyncio.sleep(min(RESTART_DELAY_FIRST_S * 2 ** (deaths - 1), RESTART_DELAY_MAX_S))
+            delay_s = restart_delay_s(deaths)
+            self._tell(Change(self.name, "died", status=status, again_in_s=delay_s, detail=self._last_words()))
+            await asyncio.sleep(delay_s)
             self.restarts += not self._stopping
 
     async def ended(self) -> int:
@@ -144,10 +176,20 @@ class Child:
 
     async def stop(self) -> int:
         """Tell the process to stop and wait until it has, killing it when it takes too long; gives its exit status."""
+        running = self.running
         self._stopping = True
         popen = self._popen
         if popen is None:
             return 0
+        status = await self._stop(popen)
+        within_s = self.command.stop_within_s
+        if status == KILLED:
+            self._tell(Change(self.name, "killed", detail=f"killed, because it had not stopped within {within_s:g} s"))
+        elif running:
+            self._tell(Change(self.name, "stopped", status=status))
+        return status
+
+    async def _stop(self, popen: subprocess.Popen[bytes]) -> int:
         if popen.stdin is not None:
             popen.stdin.close()
         try:
@@ -155,9 +197,20 @@ class Child:
                 return await self.ended()
         except TimeoutError:
             popen.kill()
-            return popen.wait()
+            popen.wait()
+            return KILLED
+
+    def _last_words(self) -> str:
+        return log_tail(self.command.log).splitlines()[-1][:LAST_WORDS_MAX]
 
     def failure(self, what: str) -> ChildFailed:
         """An error that says what happened to the child, with the last lines of its log."""
         log = self.command.log
         return ChildFailed(f"{self.name} {what}. Its log is {log}, and ends:\n{log_tail(log)}")
+
+
+def restart_delay_s(deaths: int) -> float:
+    """How long to wait before a start, after so many deaths in a row."""
+    # Doubling a hundred times is no number to wait for.
+    doublings = min(deaths - 1, 16)
+    return min(RESTART_DELAY_FIRST_S * 2.0**doublings, RESTART_DELAY_MAX_S)

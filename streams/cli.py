@@ -20,6 +20,7 @@ from streams.commands import (
     doctor,
     migrate,
     reconcile,
+    run,
     schedules,
     topics,
     up,
@@ -33,6 +34,7 @@ from streams.harmless import harmless_logs
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "up": up.up,
+    "run": run.run,
     "worker": worker.worker,
     "bridge": bridge.bridge,
     "bridge-replay": bridge_replay.bridge_replay,

@@ -24,6 +24,10 @@ class Settings(BaseSettings):
     kafka: str | None = Field(None, description="Bootstrap servers, host:port,host:port.")
     postgres: str | None = Field(None, description="postgresql://user:password@host:port/database")
     clickhouse: str | None = Field(None, description="http://user:password@host:port/database")
+    workers: str = Field(
+        "fold=1,history=1,decide=1,infer=1,policy=1,bridge=0",
+        description="How many of each kind `norn run` keeps on this machine.",
+    )
     region: str = Field(
         "local", description="The region this process writes its events in.", min_length=1, max_length=32
     )

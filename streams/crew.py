@@ -12,12 +12,13 @@ from typing import Any
 import aiohttp
 import psutil
 
-from schemas import PermanentError
 from streams.children import Child, ChildFailed, Command
 from streams.config import Settings
-from streams.embedded import Servers, ports
+from streams.embedded import Servers
+from streams.listening import web_socket
 from streams.live import WorkerLine
 from streams.reconcile import Account
+from streams.roster import members
 
 ROLES = ("fold", "history", "decide", "infer", "policy")
 #: Whose web view a person is shown, and who measures latency.
@@ -34,12 +35,6 @@ STATUS_TIMEOUT_S = 3.0
 LOOK_EVERY_S = 0.2
 
 
-class PortTaken(PermanentError):
-    """The port that was asked for is in use."""
-
-    reason = "port_taken"
-
-
 class Crew:
     """Workers of every role. Its methods raise ChildFailed once one of them keeps dying."""
 
@@ -50,7 +45,9 @@ class Crew:
         roles: Sequence[str] = ROLES,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.ports = _web_ports(settings, roles)
+        if "web_port" in settings.model_fields_set:
+            # The worker would say the same, but only in its log.
+            web_socket(settings).close()
         addresses = {
             "NORN_HOME": str(settings.home),
             "NORN_KAFKA": servers.kafka,
@@ -60,16 +57,11 @@ class Crew:
         }
         self._children = {
             role: Child(
-                Command(
-                    role,
-                    (sys.executable, "-m", "streams.cli", "worker", role, "--web-port", str(self.ports[role])),
-                    settings.home / "logs" / f"{role}.log",
-                    environment=addresses,
-                )
+                Command(role, worker_arguments(role), settings.home / "logs" / f"{role}.log", environment=addresses)
             )
             for role in roles
         }
-        self._host = settings.web_host
+        self._home = settings.home
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._statuses: dict[str, dict[str, Any]] = {}
         #: What each life of each worker last said of its producer: (role, when it started) to (origin, sent).
@@ -78,8 +70,8 @@ class Crew:
 
     @property
     def url(self) -> str:
-        """Where the web view is."""
-        return f"http://{self._host}:{self.ports[FOREMOST]}/"
+        """Where the web view is; empty while its worker is not up."""
+        return self._urls().get(FOREMOST, "")
 
     @property
     def restarts(self) -> int:
@@ -119,7 +111,8 @@ class Crew:
         for task in self._keeping.values():
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-        found = await asyncio.gather(*map(self._ask, self._children))
+        urls = self._urls()
+        found = await asyncio.gather(*(self._ask(urls.get(role)) for role in self._children))
         self._statuses = dict(zip(self._children, found, strict=True))
         for role, said in self._statuses.items():
             if said:
@@ -161,40 +154,37 @@ class Crew:
         if self._session is not None:
             await self._session.close()
 
-    async def _ask(self, role: str) -> dict[str, Any]:
+    def _urls(self) -> dict[str, str]:
+        """Where each worker that is up has its web view."""
+        urls = {member.pid: member.url for member in members(self._home)}
+        return {
+            role: urls[process.pid]
+            for role, child in self._children.items()
+            for process in child.processes()
+            if process.pid in urls
+        }
+
+    async def _ask(self, url: str | None) -> dict[str, Any]:
         assert self._session is not None, "start() comes first"
+        if url is None:
+            return {}
         try:
-            async with self._session.get(f"http://{self._host}:{self.ports[role]}/api/status") as answer:
+            async with self._session.get(f"{url}api/status") as answer:
                 said: dict[str, Any] = await answer.json() if answer.status == 200 else {}
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return {}
         return said
 
 
+def worker_arguments(role: str, *, foremost: bool = True) -> tuple[str, ...]:
+    """How a role's worker is run.
+
+    The foremost one's web view has the usual port, so that a person finds it; the others have any that is free.
+    """
+    anywhere = () if foremost and role == FOREMOST else ("--web-port", "0")
+    return (sys.executable, "-m", "streams.cli", "worker", role, *anywhere)
+
+
 def _is_ready(said: Mapping[str, Any]) -> bool:
     """A worker is ready once it has its share of the log and waits for nothing."""
     return said.get("health") == "ok"
-
-
-def free_web_port(settings: Settings, wanted: int | None = None) -> int:
-    """The port for a web view: `wanted`, else NORN_WEB_PORT, else its default or any other that is free.
-
-    Raises PortTaken when something listens on the one that was asked for.
-    """
-    asked = wanted is not None or "web_port" in settings.model_fields_set
-    port = settings.web_port if wanted is None else wanted
-    if port == 0 or (not asked and not ports.is_free(port)):
-        return ports.any_free()
-    if not ports.is_free(port):
-        raise PortTaken(
-            f"something else listens on port {port}, which the web view was to have: stop it, or choose another port"
-            " with NORN_WEB_PORT or --web-port; 0 takes a free one"
-        )
-    return port
-
-
-def _web_ports(settings: Settings, roles: Sequence[str]) -> dict[str, int]:
-    """A port for each role's web view, the same ones as last time where they still are free. Raises PortTaken."""
-    folder = settings.home / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    return ports.choose(folder / "web_ports.json", tuple(roles)) | {FOREMOST: free_web_port(settings)}

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from streams.admin import check_topics
 from streams.children import Child, Command
 from streams.config import Settings
 from streams.counting import Counting, Counts, Since
@@ -97,9 +98,7 @@ class Demo:
         self._counting = Counting(servers)
         self._crew = Crew(settings, servers)
         self._game = Child(game_command(play, settings, servers))
-        self._now = Snapshot(
-            places={"web page": self._crew.url, "ClickHouse": servers.clickhouse, "Postgres": servers.postgres}
-        )
+        self._now = Snapshot()
         self._memory_mb = 0
         self._stopping = asyncio.Event()
 
@@ -110,14 +109,17 @@ class Demo:
         return playing
 
     async def run(self) -> Outcome:
-        """Play until the game ends or `stop` is called. Raises ChildFailed, and what Counting raises."""
+        """Play until the game ends or `stop` is called. Raises ChildFailed, TopicsDiffer, and what Counting raises."""
         await prepare(self._servers)
+        await asyncio.to_thread(check_topics, self._servers.kafka)
         self._timeline.mark("topics_and_tables")
         since = await self._counting.since()
         try:
             self._crew.start()
             await self._crew.ready()
             self._timeline.mark("workers")
+            stores = {"ClickHouse": self._servers.clickhouse, "Postgres": self._servers.postgres}
+            self._now = Snapshot(places={"web page": self._crew.url, **stores})
             if not await self._counting.folded(BACKLOG_WITHIN_S):
                 self._say("what an earlier run left is still being folded: latencies include it")
             self._crew.signal(FOREMOST, MEASURE_ANEW)

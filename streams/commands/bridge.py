@@ -19,7 +19,9 @@ def bridge(
     found = settings()
     servers = locate(found)
     from streams.bridge.server import run
+    from streams.roster import listed
 
     listens_at = found.bridge_port if port is None else port
     errors.print(f"bridge: http://{found.bridge_host}:{listens_at}/openapi.json", highlight=False)
-    run(found, servers, listens_at)
+    with listed(found.home, "bridge", f"http://{found.bridge_host}:{listens_at}/"):
+        run(found, servers, listens_at)

@@ -15,7 +15,7 @@ from streams.embedded.ports import LOOPBACK
 
 NAME = "clickhouse"
 PORTS = ("clickhouse",)
-MEND = "pip install chdb"
+MEND = "pip install 'norn[embedded]'"
 PROBE_TIMEOUT_S = 2.0
 #: The server is a module of this very package, wherever that was imported from.
 SOURCES = Path(__file__).parents[2]

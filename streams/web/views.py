@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -74,6 +75,12 @@ def attach(app: NornApp, *, stuck_after_s: float = STUCK_AFTER_S) -> None:
     }
     for path, handler in pages.items():
         app.page(path, name=path)(handler)
+
+
+def serve_on(app: NornApp, listening: socket.socket) -> None:
+    """Let a worker's web view answer on a socket that listens already, so that nothing takes its port meanwhile."""
+    driver = cast(Web, app.web)
+    driver._transport_handlers = {"tcp": lambda: web.SockSite(driver._runner, listening)}
 
 
 class Views:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from streams import status
 from streams.database import Database, Waiting
+from streams.roster import Member, members
 from streams.status import EndOffsets, Group, Partition, Rates, Standing, View, Worker
 from streams.web import reading
 from streams.web.reading import Broker, Figures
@@ -182,10 +183,17 @@ class Watch:
             "memory_mb": round(self._process.memory_info().rss / (1 << 20), 1),
             "spent_usd_micros": figures.spent_usd_micros,
             "groups": [asdict(each) for each in groups],
+            "workers": [asdict(each) for each in await asyncio.to_thread(self._workers)],
             "partitions": [{**asdict(each), "holes": figures.dots_of(each).holes} for each in found],
             "lists": figures.lists,
             "unreadable": figures.unreadable,
         }
+
+    def _workers(self) -> list[Member]:
+        """The workers of this home; this one is among them however it was started."""
+        found = members(self._shell.settings.home)
+        here = Member(self._shell.name, self._process.pid, "")
+        return found if any(each.pid == here.pid for each in found) else [here, *found]
 
     def _age_s(self, server: str, now_ms: int) -> float | None:
         seen_ms = self._seen_ms.get(server)

@@ -17,7 +17,7 @@ import pytest
 from streams import cli, doctor
 from streams.commands.demo import alone
 from streams.config import Settings
-from streams.crew import PortTaken, free_web_port
+from streams.listening import NEXT_PORTS, PortTaken, port_of, web_socket
 
 Norn = Callable[..., tuple[int, str, str]]
 
@@ -161,9 +161,9 @@ def listening() -> Any:
 def test_a_taken_port_that_was_asked_for_is_refused(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORN_WEB_PORT", str(listening))
     with pytest.raises(PortTaken, match="NORN_WEB_PORT"):
-        free_web_port(Settings())
+        web_socket(Settings())
     with pytest.raises(PortTaken, match=str(listening)):
-        free_web_port(Settings(), listening)
+        web_socket(Settings(), listening)
 
 
 def test_a_taken_port_that_nobody_asked_for_is_replaced(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,4 +172,5 @@ def test_a_taken_port_that_nobody_asked_for_is_replaced(listening: int, monkeypa
     class Defaults(Settings):
         web_port: int = listening
 
-    assert free_web_port(Defaults()) != listening
+    with web_socket(Defaults()) as found:
+        assert listening < port_of(found) <= listening + NEXT_PORTS

@@ -23,7 +23,7 @@ def test_every_lack_comes_with_a_command() -> None:
     lacks = [
         doctor.python_of((3, 10, 9)),
         doctor.packages_of(["present", "absent", "gone"], lambda name: name == "present"),
-        doctor.installed_package("thing", "no_such_package", "a test"),
+        doctor.installed_package("thing", "no_such_package", "a test", "pip install 'norn[thing]'"),
         doctor.disk_of(Path("/full"), 1_000_000),
         doctor.memory_of(100_000_000, running=False),
     ]
@@ -31,7 +31,7 @@ def test_every_lack_comes_with_a_command() -> None:
     assert [finding.mend for finding in lacks] == [
         "make setup PYTHONS=/path/to/python3.11",
         "pip install absent gone",
-        "pip install no_such_package",
+        "pip install 'norn[thing]'",
         "export NORN_HOME=/a/folder/with/2/GB/free",
         "norn demo --heroes 2",
     ]
