@@ -15,6 +15,7 @@ from inference.cache import Cache
 from inference.embedding import choose_embedder
 from inference.engines import LlamaCpp
 from inference.meaning import choose_meaning
+from inference.prices import Prices
 from inference.purse import Purse
 from inference.router import Router
 from inference.safety import unsafe
@@ -87,6 +88,7 @@ def make_worker(shell: Shell, tiers: Collection[str], purse: Purse, agents: Mapp
         batches=Batches(now_ms=now_ms),
         ensemble=ensemble_of(shell.settings, now_ms=now_ms, local=local, purse=purse) if voted else None,
         purse=purse,
+        prices=Prices.of(shell.settings.prices),
         unsafe=partial(unsafe, meaning=choose_meaning(embedder)),
         now_ms=now_ms,
     )
