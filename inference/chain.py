@@ -13,6 +13,7 @@ from inference.engines.engine import (
     EngineRefused,
     QueueFull,
     calls_of,
+    links_of,
     models_of,
 )
 from inference.guarded import BreakerOpen, Guarded
@@ -55,6 +56,7 @@ class Chain:
             raise EngineRefused("a chain needs at least one engine")
         self.model = engines[0].model
         self.models = tuple(dict.fromkeys(model for engine in engines for model in models_of(engine)))
+        self.links = tuple(link for engine in engines for link in links_of(engine))
         self.service = ", ".join(dict.fromkeys(engine.service for engine in engines))
         self.slots = max(engine.slots for engine in engines)
         self._engines = engines

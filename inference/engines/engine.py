@@ -105,6 +105,12 @@ def models_of(engine: Engine) -> tuple[str, ...]:
     return models
 
 
+def links_of(engine: Engine) -> tuple[tuple[str, str], ...]:
+    """The engines that are asked one after another, each by what it is called and the model that it is priced by."""
+    links: tuple[tuple[str, str], ...] = getattr(engine, "links", ((f"{engine.name}:{engine.model}", engine.model),))
+    return links
+
+
 def service_of(engine: Engine) -> str:
     """What fails as a whole when it fails: a server by its address, an engine in this process by its name."""
     service: str = getattr(engine, "service", engine.name)
