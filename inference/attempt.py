@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from inference.agent import Agent, Answer, Context
-from inference.bill import Bill, Call
+from inference.bill import Bill, Call, worst_of_call
 from inference.budget import SOURCE, Amount
 from inference.engines.engine import Completion, Engine, calls_of, models_of
-from inference.prices import cost_usd_micros
+from inference.prices import LISTED, Prices
 from inference.prompts import Prompt
 from inference.purse import UNLIMITED, Purse, Reservation
 from inference.slots import Pace
@@ -136,19 +136,34 @@ def unknown_agent(name: str) -> Refused:
     return Refused("unknown_agent", f"no agent is named {name[:40]!r}")
 
 
-def worst_usd_micros(engine: Engine, prompt: Prompt, allowed_ms: int) -> int:
+def worst_usd_micros(engine: Engine, prompt: Prompt, allowed_ms: int, prices: Prices = LISTED) -> int:
     """The most that one call may cost, whichever of the engine's models answers."""
-    return max(_worst_usd_micros(model, prompt, allowed_ms) for model in models_of(engine))
+    return max(worst_of_call(model, prompt, allowed_ms, prices) for model in models_of(engine))
 
 
-def worst_of_all(engine: Engine, prompt: Prompt, allowed_ms: int) -> Amount:
-    """The most that an answer may take, if each of its calls but the last comes to nothing and is paid for."""
-    models = calls_of(engine, allowed_ms)
-    return Amount(len(models), sum(_worst_usd_micros(model, prompt, allowed_ms) for model in models))
+def least_usd_micros(engine: Engine, prompt: Prompt, allowed_ms: int, prices: Prices = LISTED) -> int:
+    """The most that one call of the cheapest of the engine's models may cost."""
+    return min(worst_of_call(model, prompt, allowed_ms, prices) for model in models_of(engine))
 
 
-def _worst_usd_micros(model: str, prompt: Prompt, allowed_ms: int) -> int:
-    return cost_usd_micros(model, prompt.tokens_max(), prompt.max_tokens, allowed_ms)
+def dearest_within(
+    engine: Engine, prompt: Prompt, allowed_ms: int, cap_usd_micros: int, prices: Prices = LISTED
+) -> int | None:
+    """The most that one call may cost of those models that a cap reaches for; None when it reaches for none."""
+    each = (worst_of_call(model, prompt, allowed_ms, prices) for model in models_of(engine))
+    return max((worst for worst in each if worst <= cap_usd_micros), default=None)
+
+
+def worst_of_all(
+    engine: Engine, prompt: Prompt, allowed_ms: int, cap_usd_micros: int | None = None, prices: Prices = LISTED
+) -> Amount:
+    """The most that an answer may take, if each of its calls but the last comes to nothing and is paid for.
+
+    A model of which one call costs more than the cap is not asked, and the others are all the same.
+    """
+    each = [worst_of_call(model, prompt, allowed_ms, prices) for model in calls_of(engine, allowed_ms)]
+    within = [worst for worst in each if cap_usd_micros is None or worst <= cap_usd_micros]
+    return Amount(len(within), sum(within))
 
 
 async def by_engine(
@@ -162,6 +177,7 @@ async def by_engine(
     purse: Purse = UNLIMITED,
     pace: Pace | None = None,
     cap_usd_micros: int | None = None,
+    prices: Prices = LISTED,
 ) -> Attempt:
     """Ask the engine, and believe only what validates.
 
@@ -171,12 +187,12 @@ async def by_engine(
     """
     until_ms = now_ms() + allowed_ms
     cap = question.request.cost_cap_usd_micros if cap_usd_micros is None else cap_usd_micros
-    taken = await _reserved(engine, question, prompt, purse, allowed_ms, cap)
+    taken = await _reserved(engine, question, prompt, purse, allowed_ms, cap, prices)
     asked = _Asked(engine, prompt, now_ms, queued_ms=now_ms(), until_ms=until_ms)
     if isinstance(taken, Refused):
         asked.said = taken
     else:
-        asked.prompt = replace(prompt, bill=Bill(Amount(taken.calls, taken.usd_micros)))
+        asked.prompt = replace(prompt, bill=Bill(Amount(taken.calls, taken.usd_micros), prices=prices))
         try:
             await asked.make(slots, pace, allowed_ms)
         finally:
@@ -251,15 +267,15 @@ class _Asked:
 
 
 async def _reserved(
-    engine: Engine, question: Question, prompt: Prompt, purse: Purse, allowed_ms: int, cap: int
+    engine: Engine, question: Question, prompt: Prompt, purse: Purse, allowed_ms: int, cap: int, prices: Prices
 ) -> Reservation | Refused:
     if allowed_ms <= 0:
         return _TOO_LATE
-    worst = worst_usd_micros(engine, prompt, allowed_ms)
-    if worst > cap:
-        return Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {cap} allowed")
+    least = least_usd_micros(engine, prompt, allowed_ms, prices)
+    if least > cap:
+        return Refused("cost_cap", f"it may cost up to {least} micro-dollars, of {cap} allowed")
     # Where the cap does not reach for all repeats and fallbacks, the bill sees to it that they are not made.
-    most = worst_of_all(engine, prompt, allowed_ms)
+    most = worst_of_all(engine, prompt, allowed_ms, cap, prices)
     most_usd_micros = min(cap, most.usd_micros)
     within_ms = int(allowed_ms * BUDGET_SHARE)
     try:
@@ -296,7 +312,7 @@ def _costs(bill: Bill, question: Question, ask_id: str) -> tuple[CostSampled, ..
             model=model,
             agent=question.agent.name,
             decision_id=question.request.decision_id,
-            prompt_tokens=sum(call.prompt_tokens for call in calls),
+            prompt_tokens=sum(call.prompt_tokens + call.cache_written_tokens for call in calls),
             completion_tokens=sum(call.completion_tokens for call in calls),
             duration_ms=sum(call.duration_ms for call in calls),
             cost_usd_micros=sum(call.usd_micros for call in calls),

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from inference.budget import Amount
-from inference.prices import by_token, cost_usd_micros
+from inference.prices import LISTED, Prices
+from inference.thinking import written_tokens_max
 from schemas import TemporaryError
 
 if TYPE_CHECKING:
     from inference.engines.engine import Completion
+    from inference.engines.usage import Usage
     from inference.prompts import Prompt
 
 
@@ -25,6 +27,11 @@ class TooDear(TemporaryError):
     """What was reserved does not cover another call, which is no failure of the engine's."""
 
     reason = "cost_cap"
+
+
+def worst_of_call(model: str, prompt: Prompt, allowed_ms: int, prices: Prices) -> int:
+    """The most micro-dollars that one call of a model may cost. Raises UnknownPrice."""
+    return prices.cost_usd_micros(model, prompt.tokens_max(), written_tokens_max(model, prompt.max_tokens), allowed_ms)
 
 
 @dataclass(eq=False)
@@ -40,13 +47,20 @@ class Call:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     duration_ms: int = 0
-    outcome: Literal["unknown", "answered", "rejected", "unmade"] = "unknown"
+    outcome: Literal["unknown", "counted", "answered", "rejected", "unmade"] = "unknown"
+    cache_written_tokens: int = 0
+    prices: Prices = LISTED
+
+    def counted(self, usage: Usage) -> None:
+        """The server told what it used, whatever else it said."""
+        self.outcome, self.cache_written_tokens = "counted", usage.cache_written_tokens
+        self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens
 
     def answered(self, done: Completion) -> Completion:
         """It came to this, which tells what it used."""
         self.outcome, self.model = "answered", done.model or self.model
-        self.prompt_tokens, self.completion_tokens = done.prompt_tokens, done.completion_tokens
-        self.duration_ms = done.duration_ms
+        self.prompt_tokens = done.prompt_tokens - self.cache_written_tokens
+        self.completion_tokens, self.duration_ms = done.completion_tokens, done.duration_ms
         return done
 
     def rejected(self) -> None:
@@ -62,7 +76,9 @@ class Call:
         """What it has cost, or may have. Raises UnknownPrice."""
         if self.outcome == "rejected":
             return 0
-        return cost_usd_micros(self.model, self.prompt_tokens, self.completion_tokens, self.duration_ms)
+        return self.prices.cost_usd_micros(
+            self.model, self.prompt_tokens, self.completion_tokens, self.duration_ms, self.cache_written_tokens
+        )
 
 
 @dataclass(eq=False)
@@ -71,6 +87,7 @@ class Bill:
 
     limit: Amount | None = None
     calls: list[Call] = field(default_factory=list)
+    prices: Prices = LISTED
 
     @property
     def total(self) -> Amount:
@@ -81,7 +98,7 @@ class Bill:
         """Whether one more call may be made."""
         if self.limit is None:
             return True
-        worst = cost_usd_micros(model, prompt.tokens_max(), prompt.max_tokens, prompt.allowed_ms)
+        worst = worst_of_call(model, prompt, prompt.allowed_ms, self.prices)
         return Amount() == (self.total + Amount(1, worst)).beyond(self.limit)
 
     @contextmanager
@@ -89,7 +106,10 @@ class Bill:
         """Note a call for as long as it is made. Raises TooDear instead when it is not covered."""
         if not self.covers(model, prompt):
             raise TooDear(f"what was reserved does not cover another call of {model}")
-        call = Call(model, *(prompt.tokens_max(), prompt.max_tokens) if by_token(model) else (0, 0))
+        call = Call(model, prices=self.prices)
+        if self.prices.per_million(model) is not None:
+            call.prompt_tokens = prompt.tokens_max()
+            call.completion_tokens = written_tokens_max(model, prompt.max_tokens)
         self.calls.append(call)
         now_s = asyncio.get_running_loop().time
         begun_s = now_s()

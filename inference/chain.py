@@ -6,9 +6,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from inference.engines.engine import ALLOWED_MS, Completion, EngineBusy, EngineRefused, calls_of, models_of
+from inference.engines.engine import (
+    ALLOWED_MS,
+    Completion,
+    EngineBusy,
+    EngineRefused,
+    QueueFull,
+    calls_of,
+    links_of,
+    models_of,
+)
 from inference.guarded import BreakerOpen, Guarded
 from inference.prompts import Prompt
+from inference.slots import Pace
 from schemas import NornError
 
 # Of the time that is left an engine gets this share while others follow it: who asks first is who is wanted most.
@@ -16,15 +26,23 @@ TIME_SHARE = 0.6
 
 
 class ChainBusy(EngineBusy):
-    """None of the engines answered; some may answer later."""
+    """None of the engines answered, each for its failure; some may answer later."""
 
     reason = "chain_busy"
 
+    def __init__(self, text: str, failures: Sequence[NornError] = ()) -> None:
+        super().__init__(text)
+        self.failures = tuple(failures)
+
 
 class ChainRefused(EngineRefused):
-    """Every engine refused the prompt for good."""
+    """Every engine refused the prompt for good, each by its failure."""
 
     reason = "chain_refused"
+
+    def __init__(self, text: str, failures: Sequence[NornError] = ()) -> None:
+        super().__init__(text)
+        self.failures = tuple(failures)
 
 
 class Chain:
@@ -38,8 +56,12 @@ class Chain:
             raise EngineRefused("a chain needs at least one engine")
         self.model = engines[0].model
         self.models = tuple(dict.fromkeys(model for engine in engines for model in models_of(engine)))
+        self.links = tuple(link for engine in engines for link in links_of(engine))
+        self.service = ", ".join(dict.fromkeys(engine.service for engine in engines))
         self.slots = max(engine.slots for engine in engines)
         self._engines = engines
+        # Each has a pace of its own: that the first hangs says nothing about how soon the second answers.
+        self._paces = [Pace() for _ in engines]
         self._slots = [asyncio.Semaphore(engine.slots) for engine in engines]
         self._now_ms = now_ms
 
@@ -62,11 +84,11 @@ class Chain:
             left_ms = until_ms - self._now_ms()
             if left_ms <= 0:
                 break
-            if engine.open:
-                failures.append(BreakerOpen(f"{engine.name} has failed too often of late"))
-                continue
             last = number == len(self._engines) - 1
             share_ms = max(1, int(left_ms if last else left_ms * TIME_SHARE))
+            if engine.open_to(share_ms):
+                failures.append(BreakerOpen(f"{engine.service} has failed too often of late"))
+                continue
             try:
                 done = await self._ask(number, replace(prompt, allowed_ms=share_ms))
             except NornError as failure:
@@ -77,8 +99,8 @@ class Chain:
             raise failures[0]
         said = "; ".join(str(failure) for failure in failures)
         if failures and all(isinstance(failure, EngineRefused) for failure in failures):
-            raise ChainRefused(said)
-        raise ChainBusy(said or "there was no time to ask anybody")
+            raise ChainRefused(said, failures)
+        raise ChainBusy(said or "there was no time to ask anybody", failures)
 
     def calls(self, allowed_ms: int) -> tuple[str, ...]:
         """The model of each call that an answer may take at most: every engine may be asked."""
@@ -98,11 +120,23 @@ class Chain:
             async with asyncio.timeout(prompt.allowed_ms / 1000):
                 await self._slots[number].acquire()
         except TimeoutError:
-            raise EngineBusy(f"{self._engines[number].name} had no free slot in time") from None
+            raise QueueFull(f"{self._engines[number].name} had no free slot in time") from None
         try:
             left_ms = prompt.allowed_ms - (self._now_ms() - begun_ms)
             if left_ms <= 0:
-                raise EngineBusy(f"{self._engines[number].name} had no free slot in time")
-            return await self._engines[number].complete(replace(prompt, allowed_ms=left_ms))
+                raise QueueFull(f"{self._engines[number].name} had no free slot in time")
+            return await self._paced(number, replace(prompt, allowed_ms=left_ms))
         finally:
             self._slots[number].release()
+
+    async def _paced(self, number: int, prompt: Prompt) -> Completion:
+        """Ask one engine, unless it usually takes longer than there is left. Raises NoTime then."""
+        pace = self._paces[number]
+        pace.check(prompt.allowed_ms)
+        begun_ms, made = self._now_ms(), len(prompt.bill.calls)
+        try:
+            return await self._engines[number].complete(prompt)
+        finally:
+            # Who made no call tells nothing about how long one takes.
+            if len(prompt.bill.calls) > made:
+                pace.took(max(0, self._now_ms() - begun_ms))

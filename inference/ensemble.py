@@ -10,13 +10,13 @@ from typing import Any
 from google.protobuf.message import Message
 
 from inference.agent import CHOSEN, Answer, Impact
-from inference.attempt import Attempt, Question, by_engine, worst_usd_micros
+from inference.attempt import Attempt, Question, by_engine, dearest_within, least_usd_micros
 from inference.breaker import Breaker, RateBreaker
 from inference.consensus import Consensus, Vote, consensus, settled, units
-from inference.engines.engine import ALLOWED_MS, Engine, EngineRefused, models_of
+from inference.engines.engine import ALLOWED_MS, Engine, EngineRefused, models_of, service_of
 from inference.governance import gravest
 from inference.guarded import Guarded
-from inference.prices import cost_usd_micros
+from inference.prices import LISTED, Prices
 from inference.prompts import Prompt
 from inference.proposing import UNSAFE_REASONS, Unsafe, found_unsafe
 from inference.purse import UNLIMITED, Purse
@@ -77,23 +77,24 @@ class Ensemble:
         *,
         now_ms: Callable[[], int],
         purse: Purse = UNLIMITED,
+        prices: Prices = LISTED,
         breaker: Callable[[], Breaker] = RateBreaker,
     ) -> None:
-        """Each model gets a breaker of its own. Raises EngineRefused, and UnknownPrice for a model without a price."""
+        """Each model of a service gets a breaker. Raises EngineRefused, and UnknownPrice where there is no price."""
         if not seats or any(units(seat.weight) <= 0 for seat in seats):
             raise EngineRefused("an ensemble needs at least one seat, and every seat a weight above 0")
         if len({seat.name for seat in seats}) < len(seats):
             raise EngineRefused("two seats of an ensemble have the same name: each votes under a name of its own")
-        for model in {model for seat in seats for model in models_of(seat.engine)}:
-            cost_usd_micros(model, 0, 0, 0)
+        prices.check(model for seat in seats for model in models_of(seat.engine))
         self.needed = min(VALID_MIN, len(seats))
-        breakers = {seat.engine.model: breaker() for seat in seats}
+        breakers = {_asked_at(seat): breaker() for seat in seats}
         engines = {id(seat.engine): seat.engine for seat in seats}
         self._engines = list(engines.values())
         self._slots = {key: asyncio.Semaphore(engine.slots) for key, engine in engines.items()}
         self._seats = seats
-        self._guarded = [Guarded(seat.engine, [breakers[seat.engine.model]], now_ms=now_ms) for seat in seats]
+        self._guarded = [Guarded(seat.engine, [breakers[_asked_at(seat)]], now_ms=now_ms) for seat in seats]
         self._purse = purse
+        self._prices = prices
         self._now_ms = now_ms
 
     async def start(self) -> None:
@@ -122,12 +123,12 @@ class Ensemble:
         says so.
         """
         each_ms = min(ALLOWED_MS, allowed_ms)
-        kept_out = self._kept_out(question, prompt, each_ms)
+        kept_out, money = self._kept_out(question, prompt, each_ms)
         asked = [seat for seat in range(len(self._seats)) if seat not in kept_out]
         if len(asked) < self.needed:
             kept_out |= dict.fromkeys(asked, NOT_NEEDED)
             return self._verdict(question, {}, kept_out, early=False)
-        calls = {seat: self._call(seat, question, prompt, each_ms, unsafe) for seat in asked}
+        calls = {seat: self._call(seat, question, prompt, each_ms, unsafe, money[seat]) for seat in asked}
         try:
             early = await self._votes_in(calls)
         finally:
@@ -136,22 +137,34 @@ class Ensemble:
             await asyncio.gather(*(call.task for call in calls.values()), return_exceptions=True)
         return self._verdict(question, calls, kept_out, early=early)
 
-    def _kept_out(self, question: Question, prompt: Prompt, each_ms: int) -> dict[int, Refused]:
-        """Who is not asked: the breakers' seats, and those that the request's money does not reach for."""
+    def _kept_out(
+        self, question: Question, prompt: Prompt, each_ms: int
+    ) -> tuple[dict[int, Refused], Mapping[int, int]]:
+        """Who is not asked, and how much of the request's money each of the others may spend.
+
+        Not asked are the breakers' seats, and those of which no model can be afforded by what is left.
+        """
+        money: dict[int, int] = {}
         left = question.request.cost_cap_usd_micros
         kept_out: dict[int, Refused] = {}
         for seat in sorted(range(len(self._seats)), key=lambda seat: (-units(self._seats[seat].weight), seat)):
             engine = self._guarded[seat]
-            worst = worst_usd_micros(engine, prompt, each_ms)
-            if engine.open:
-                kept_out[seat] = Refused("breaker_open", f"{engine.model} has failed too often of late")
-            elif worst > left:
-                kept_out[seat] = Refused("cost_cap", f"it may cost up to {worst} micro-dollars, of {left} left")
+            worst = dearest_within(engine, prompt, each_ms, left, self._prices)
+            if engine.open_to(each_ms):
+                kept_out[seat] = Refused(
+                    "breaker_open", f"{engine.model} of {engine.service} has failed too often of late"
+                )
+            elif worst is None:
+                least = least_usd_micros(engine, prompt, each_ms, self._prices)
+                kept_out[seat] = Refused("cost_cap", f"it may cost up to {least} micro-dollars, of {left} left")
             else:
                 left -= worst
-        return kept_out
+                money[seat] = worst
+        return kept_out, money
 
-    def _call(self, number: int, question: Question, prompt: Prompt, each_ms: int, unsafe: Unsafe) -> SeatCall:
+    def _call(
+        self, number: int, question: Question, prompt: Prompt, each_ms: int, unsafe: Unsafe, cap_usd_micros: int
+    ) -> SeatCall:
         seat = self._seats[number]
         call = SeatCall(self._guarded[number], self._now_ms)
         asking = by_engine(
@@ -163,7 +176,8 @@ class Ensemble:
             now_ms=self._now_ms,
             purse=self._purse,
             # What is left of the request's money is the other seats'.
-            cap_usd_micros=worst_usd_micros(call, prompt, each_ms),
+            cap_usd_micros=cap_usd_micros,
+            prices=self._prices,
         )
         call.begin(_judged(asking, question, unsafe))
         return call
@@ -258,6 +272,11 @@ class Ensemble:
             if attempt.unsafe or attempt.outcome.reason in UNSAFE_REASONS:
                 found.append(found_unsafe(question, attempt.outcome, attempt.said.text, self._seats[seat].name))
         return found
+
+
+def _asked_at(seat: Seat) -> tuple[str, str]:
+    """The model and where it is: of two servers with the same model one may be ill."""
+    return service_of(seat.engine), seat.engine.model
 
 
 async def _judged(asking: Coroutine[Any, Any, Attempt], question: Question, unsafe: Unsafe) -> Attempt:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from schemas import PermanentError
 from schemas.stamps import HOUR_MS
@@ -10,6 +11,8 @@ from schemas.stamps import HOUR_MS
 _MILLION = 1_000_000
 # No million tokens cost more; a greater number was meant in another unit.
 _USD_MAX = 10_000
+# Anthropic's price, at most, of a token that its cache is to keep, in prices of a prompt's token. Nobody asks more.
+CACHE_WRITE_FACTOR = 2
 
 #: Micro-dollars per million tokens, prompt and completion alike (spec B.15, list prices).
 HOSTED: Mapping[str, int] = {
@@ -42,9 +45,6 @@ RUNS_ON: Mapping[str, str] = {
     "Qwen2.5-7B-Instruct": "g5.2xlarge",
 }
 
-# What the shell was told at its start; it goes before the tables, because list prices change.
-_told: dict[str, int] = {}
-
 
 class UnknownPrice(PermanentError):
     """A model whose price is in no table, or a price that cannot be one."""
@@ -52,39 +52,55 @@ class UnknownPrice(PermanentError):
     reason = "unknown_price"
 
 
-def cost_usd_micros(model: str, prompt_tokens: int, completion_tokens: int, duration_ms: int) -> int:
-    """The price of one piece of work, rounded up, so that no work is free. Raises UnknownPrice."""
-    apart = _per_million(model)
-    if apart is not None:
-        return max(1, _ceil_div(prompt_tokens * apart[0] + completion_tokens * apart[1], _MILLION))
-    if model in RUNS_ON:
-        return max(1, _ceil_div(duration_ms * INSTANCES[RUNS_ON[model]], HOUR_MS))
-    raise UnknownPrice(
-        f"no price is known for {model!r}: put it into NORN_PRICES, in dollars per million tokens, or into a table of"
-        " inference/prices.py"
-    )
+@dataclass(frozen=True)
+class Prices:
+    """What models cost: by what a worker was told at its start, and by the lists above, which are the older.
 
-
-def by_token(model: str) -> bool:
-    """Whether a model is paid for by the token, and not by the time it runs."""
-    return _per_million(model) is not None
-
-
-def tell_prices(usd_per_million: Mapping[str, float]) -> None:
-    """Price models by dollars per million tokens, prompt and completion alike, in place of what was told before.
-
-    Told once at a worker's start, before any work. Raises UnknownPrice for what cannot be a price.
+    told: micro-dollars per million tokens by model, prompt and completion alike.
     """
-    for model, usd in usd_per_million.items():
-        if not (0 <= usd < _USD_MAX):
-            raise UnknownPrice(f"{usd!r} is no price of a million tokens of {model!r}: write dollars, such as 0.14")
-    _told.clear()
-    _told.update({model: round(usd * _MILLION) for model, usd in usd_per_million.items()})
+
+    told: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, usd_per_million: Mapping[str, float]) -> Prices:
+        """Prices in dollars per million tokens, as people write them. Raises UnknownPrice for what cannot be one."""
+        for model, usd in usd_per_million.items():
+            if not (0 <= usd < _USD_MAX):
+                raise UnknownPrice(f"{usd!r} is no price of a million tokens of {model!r}: write dollars, such as 0.14")
+        return cls({model: round(usd * _MILLION) for model, usd in usd_per_million.items()})
+
+    def cost_usd_micros(
+        self, model: str, prompt_tokens: int, completion_tokens: int, duration_ms: int, cache_written_tokens: int = 0
+    ) -> int:
+        """The price of one piece of work, rounded up, so that no work is free. Raises UnknownPrice.
+
+        Tokens that were read from a provider's cache are prompt tokens: they cost no more, and mostly less.
+        """
+        apart = self.per_million(model)
+        if apart is not None:
+            read = prompt_tokens + CACHE_WRITE_FACTOR * cache_written_tokens
+            return max(1, _ceil_div(read * apart[0] + completion_tokens * apart[1], _MILLION))
+        if model in RUNS_ON:
+            return max(1, _ceil_div(duration_ms * INSTANCES[RUNS_ON[model]], HOUR_MS))
+        raise UnknownPrice(
+            f"no price is known for {model!r}: put it into NORN_PRICES, in dollars per million tokens, or into a table"
+            " of inference/prices.py"
+        )
+
+    def check(self, models: Iterable[str]) -> None:
+        """Raises UnknownPrice when one of them has no price."""
+        for model in models:
+            self.cost_usd_micros(model, 0, 0, 0)
+
+    def per_million(self, model: str) -> tuple[int, int] | None:
+        """Micro-dollars per million tokens read and written; None for a model that is paid for by the time it runs."""
+        alike = self.told.get(model, HOSTED.get(model))
+        return (alike, alike) if alike is not None else HOSTED_APART.get(model)
 
 
-def _per_million(model: str) -> tuple[int, int] | None:
-    alike = _told.get(model, HOSTED.get(model))
-    return (alike, alike) if alike is not None else HOSTED_APART.get(model)
+#: The lists alone.
+LISTED = Prices()
+cost_usd_micros = LISTED.cost_usd_micros
 
 
 def _ceil_div(number: int, divisor: int) -> int:

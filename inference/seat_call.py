@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from inference.attempt import Attempt
-from inference.engines.engine import Completion, Engine, EngineBusy, calls_of, models_of
+from inference.engines.engine import Completion, Engine, EngineBusy, calls_of, models_of, service_of
 from inference.prompts import Prompt
 from inference.validation import Refused
 from schemas import CostSampled
@@ -30,7 +30,7 @@ class SeatCall:
     def __init__(self, engine: Engine, now_ms: Callable[[], int]) -> None:
         """`engine` is the seat's."""
         self.name, self.model, self.slots = engine.name, engine.model, engine.slots
-        self.models = models_of(engine)
+        self.models, self.service = models_of(engine), service_of(engine)
         self._engine = engine
         self._now_ms = now_ms
         self._begun_ms = now_ms()

@@ -32,6 +32,7 @@ def choose_seats(
     spec: str | None = None,
     keys: Mapping[str, str] | None = None,
     *,
+    host_keys: Mapping[str, str] | None = None,
     local: Engine | None = None,
     now_ms: NowMs | None = None,
 ) -> Sequence[Seat]:
@@ -51,7 +52,11 @@ def choose_seats(
     for part in _NEXT_SEAT.split(spec):
         weighed = _WEIGHT.match(part)
         line = part[weighed.end() if weighed else 0 :].strip()
-        engine = local if local is not None and line == LOCAL else choose_engine(line, keys, now_ms=now_ms)
+        engine = (
+            local
+            if local is not None and line == LOCAL
+            else choose_engine(line, keys, host_keys=host_keys, now_ms=now_ms)
+        )
         if engine is not None:
             draw = sum(seat.engine.model == engine.model for seat in seats)
             name = f"{engine.model} #{draw + 1}" if draw else engine.model

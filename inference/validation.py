@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from inference.agent import Agent, Answer, Content, Context
 from inference.prompts import RESERVED
+from inference.wrapping import bare
 
 # An event holds at most 10 KB, of which the envelope and the other fields need little.
 CONTENT_MAX_BYTES = 8_000
@@ -25,7 +26,7 @@ class Refused:
 
 def validate(text: str, agent: Agent, context: Context, legal_actions: Sequence[str]) -> Answer | Refused:
     """Believe an answer of a model's: it has the agent's shape, its action is legal, and it fits the context."""
-    written = _read(text, agent.written)
+    written = _read(bare(text), agent.written)
     if isinstance(written, Refused):
         return written
     action = _action(written, legal_actions)

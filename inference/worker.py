@@ -10,10 +10,11 @@ from google.protobuf.message import Message
 from inference.agent import Agent
 from inference.attempt import Attempt, Question, by_engine
 from inference.batching import Batches
+from inference.chain import Chain
 from inference.counters import Counters
 from inference.engines.engine import Engine, models_of
 from inference.ensemble import Ensemble
-from inference.prices import cost_usd_micros
+from inference.prices import LISTED, Prices
 from inference.prompts import canonical
 from inference.proposing import EXPIRED, NO_MODEL, Draft, Unsafe, proposed, settle
 from inference.purse import UNLIMITED, Purse
@@ -47,6 +48,7 @@ class Worker:
         ensemble: Ensemble | None = None,
         purse: Purse = UNLIMITED,
         unsafe: Unsafe = unsafe_answer,
+        prices: Prices = LISTED,
         now_ms: Callable[[], int],
     ) -> None:
         """`engines` are those of the tiers served here; None where the rules answer. One engine may serve several.
@@ -54,8 +56,7 @@ class Worker:
         `now_ms` tells milliseconds since 1970. Raises UnknownPrice for an engine whose model has no price.
         """
         for engine in engines.values():
-            for model in models_of(engine) if engine else ():
-                cost_usd_micros(model, 0, 0, 0)
+            prices.check(models_of(engine) if engine else ())
         self.counters = Counters()
         self._agents = agents
         self._engines = engines
@@ -64,9 +65,13 @@ class Worker:
         self._ensemble = ensemble
         self._purse = purse
         self._unsafe = unsafe
+        self._prices = prices
         self._now_ms = now_ms
         self._slots = _slots(engines)
-        self._paces = {engine: Pace() for engine in self._slots}
+        # A chain knows the pace of each of its engines.
+        self._paces = {
+            id(engine): Pace() for engine in engines.values() if engine is not None and not isinstance(engine, Chain)
+        }
         self._working: set[str] = set()
         self._recent: dict[str, None] = {}
 
@@ -180,7 +185,8 @@ class Worker:
             allowed_ms=self._allowed_ms(question),
             now_ms=self._now_ms,
             purse=self._purse,
-            pace=self._paces[id(engine)],
+            pace=self._paces.get(id(engine)),
+            prices=self._prices,
         )
 
     async def _voted(self, question: Question, ensemble: Ensemble) -> Draft:

@@ -46,11 +46,14 @@ class Settings(BaseSettings):
     bronze: str | None = Field(None, description="The engines of the bronze tier.")
     story: str | None = Field(None, description="The seats of the story teller's ensemble, as in inference/seats.py.")
     deepseek_key: SecretStr | None = Field(None, description="The key of DeepSeek's API.")
-    openai_key: SecretStr | None = Field(None, description="The key of OpenAI's API, or of a server that speaks it.")
+    openai_key: SecretStr | None = Field(None, description="The key of OpenAI's API.")
     anthropic_key: SecretStr | None = Field(None, description="The key of Anthropic's API.")
     groq_key: SecretStr | None = Field(None, description="The key of Groq's API.")
     xai_key: SecretStr | None = Field(None, description="The key of xAI's API.")
     gemini_key: SecretStr | None = Field(None, description="The key of Google's Gemini API.")
+    keys: dict[str, SecretStr] = Field(
+        {}, description="Keys of servers at other addresses than the providers', by their host or host:port."
+    )
     prices: dict[str, float] = Field({}, description="Dollars per million tokens by model, for models in no table.")
     caps: tuple[Cap, ...] | None = Field(
         None, description="What calls of models may cost, in place of CAPS in inference/budget.py: a JSON list."

@@ -22,10 +22,16 @@ import clickhouse_connect
 import psutil
 from confluent_kafka import KafkaException
 
+from inference import AGENTS
+from inference.affording import unaffordable
 from inference.engines import llamacpp
+from inference.engines.engine import links_of
+from inference.prices import Prices
+from schemas import NornError
 from streams.admin import BrokerAway, TopicsDiffer, check_topics
 from streams.config import Settings
 from streams.embedded import MissingPart, clickhouse, find, jars, java, kafka, ports, postgres
+from streams.engines import engines_of
 from streams.roster import members
 
 LEAST_PYTHON = (3, 11)
@@ -151,6 +157,18 @@ def model(settings: Settings) -> Finding:
     return Finding("model", False, detail, llamacpp.INSTALL)
 
 
+def engines(settings: Settings) -> Finding:
+    """The models that the tiers ask, and whether their agents' money reaches for them."""
+    try:
+        asked = engines_of(settings, now_ms=lambda: 0)
+    except NornError as error:
+        return Finding("engines", False, str(error), "unset NORN_GOLD NORN_SILVER NORN_BRONZE")
+    found = unaffordable(asked, AGENTS.values(), Prices.of(settings.prices))
+    links = {link for engine in asked.values() if engine is not None for link, _ in links_of(engine)}
+    detail = "; ".join(map(str, found)) or ", ".join(sorted(links)) or "the rules answer"
+    return Finding("engines", not any(one.by_nobody for one in found), detail)
+
+
 def installed_package(name: str, package: str, purpose: str, mend: str) -> Finding:
     """Whether a package is there for a purpose."""
     if find_spec(package) is None:
@@ -253,6 +271,7 @@ CHECKS: tuple[Callable[[Settings], Finding | None], ...] = (
     clickhouse_engine,
     nethack,
     model,
+    engines,
     disk,
     memory,
     web_port,

@@ -10,7 +10,7 @@ from inference.engines import Engine, choose_engine, models_of
 from inference.engines.choosing import VLLM, VLLM_WEIGHTS
 from inference.engines.providers import PROVIDERS
 from inference.ensemble import Ensemble, Seat
-from inference.prices import cost_usd_micros, tell_prices
+from inference.prices import Prices
 from inference.purse import UNLIMITED, Purse
 from inference.seats import choose_seats
 from schemas import TIERS
@@ -27,7 +27,7 @@ def engines_of(settings: Settings, *, now_ms: NowMs) -> Mapping[str, Engine | No
 
     Raises EngineRefused for what cannot be used, and UnknownPrice for a model without a price.
     """
-    tell_prices(settings.prices)
+    prices = Prices.of(settings.prices)
     chosen: dict[tuple[str | None, str], Engine | None] = {}
     engines: dict[str, Engine | None] = {}
     for tier in TIERS:
@@ -35,11 +35,12 @@ def engines_of(settings: Settings, *, now_ms: NowMs) -> Mapping[str, Engine | No
         weights = VLLM_WEIGHTS_OF.get(tier, VLLM_WEIGHTS)
         same = spec, weights if VLLM in (spec or "") else ""
         if same not in chosen:
-            chosen[same] = choose_engine(spec, _keys(settings), now_ms=now_ms, vllm_weights=weights)
+            chosen[same] = choose_engine(
+                spec, _keys(settings), host_keys=_host_keys(settings), now_ms=now_ms, vllm_weights=weights
+            )
         engines[tier] = chosen[same]
     for engine in filter(None, chosen.values()):
-        for model in models_of(engine):
-            cost_usd_micros(model, 0, 0, 0)
+        prices.check(models_of(engine))
     return engines
 
 
@@ -50,11 +51,16 @@ def ensemble_of(
 
     `local` is the packaged model that this process runs already, if it does. Raises EngineRefused.
     """
-    tell_prices(settings.prices)
-    seats: Sequence[Seat] = choose_seats(settings.story, _keys(settings), local=local, now_ms=now_ms)
-    return Ensemble(seats, now_ms=now_ms, purse=purse) if seats else None
+    seats: Sequence[Seat] = choose_seats(
+        settings.story, _keys(settings), host_keys=_host_keys(settings), local=local, now_ms=now_ms
+    )
+    return Ensemble(seats, now_ms=now_ms, purse=purse, prices=Prices.of(settings.prices)) if seats else None
 
 
 def _keys(settings: Settings) -> Mapping[str, str]:
     given: Mapping[str, SecretStr | None] = {name: getattr(settings, f"{name}_key") for name in PROVIDERS}
     return {name: key.get_secret_value() for name, key in given.items() if key is not None}
+
+
+def _host_keys(settings: Settings) -> Mapping[str, str]:
+    return {host: key.get_secret_value() for host, key in settings.keys.items()}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from faust.types import TP
 
 from inference import AGENTS
+from inference.affording import unaffordable
 from inference.agent import Agent
 from inference.batching import Batches
 from inference.cache import Cache
 from inference.embedding import choose_embedder
 from inference.engines import LlamaCpp
 from inference.meaning import choose_meaning
+from inference.prices import Prices
 from inference.purse import Purse
 from inference.router import Router
 from inference.safety import unsafe
@@ -28,6 +31,8 @@ from streams.processors.infer import POLL_EVENTS_MAX, InferProcessor
 from streams.processors.intake import intake_of
 from streams.purse import LogPurse
 from streams.transport import Batch
+
+log = logging.getLogger(__name__)
 
 #: Makes the worker of some tiers.
 Make = Callable[[Shell, Collection[str], Purse], Worker]
@@ -75,6 +80,9 @@ def make_worker(shell: Shell, tiers: Collection[str], purse: Purse, agents: Mapp
     engines = {tier: engine for tier, engine in chosen.items() if tier in tiers}
     local = next((engine for engine in engines.values() if isinstance(engine, LlamaCpp)), None)
     embedder = choose_embedder()
+    prices = Prices.of(shell.settings.prices)
+    for line in unaffordable(engines, agents.values(), prices):
+        log.warning("%s", line)
     voted = any(agent.ensemble and agent.tier in tiers for agent in agents.values())
     return Worker(
         agents,
@@ -83,6 +91,7 @@ def make_worker(shell: Shell, tiers: Collection[str], purse: Purse, agents: Mapp
         batches=Batches(now_ms=now_ms),
         ensemble=ensemble_of(shell.settings, now_ms=now_ms, local=local, purse=purse) if voted else None,
         purse=purse,
+        prices=prices,
         unsafe=partial(unsafe, meaning=choose_meaning(embedder)),
         now_ms=now_ms,
     )

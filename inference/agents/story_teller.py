@@ -113,7 +113,7 @@ story_teller = Agent(
     default=lambda context: Answer(LEAVE, Telling(action=LEAVE, content=QUIET)),
     tier="bronze",
     deadline_ms=20_000,
-    cost_cap_usd_micros=40_000,
+    cost_cap_usd_micros=45_000,
     max_tokens=80,
     signature=_signature,
     impact=_impact,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from inference.engines.anthropic import Anthropic
 from inference.engines.choosing import choose_engine
-from inference.engines.engine import Completion, Engine, EngineBusy, EngineRefused, EngineTimeout, QueueFull, models_of
+from inference.engines.engine import (
+    Completion,
+    Engine,
+    EngineBusy,
+    EngineRefused,
+    EngineTimeout,
+    PromptRefused,
+    QueueFull,
+    models_of,
+    service_of,
+)
 from inference.engines.llamacpp import LlamaCpp, packaged_weights
 from inference.engines.openai import OpenAI
 from inference.engines.scripted import Scripted
@@ -18,9 +28,11 @@ __all__ = [
     "EngineTimeout",
     "LlamaCpp",
     "OpenAI",
+    "PromptRefused",
     "QueueFull",
     "Scripted",
     "choose_engine",
     "models_of",
     "packaged_weights",
+    "service_of",
 ]

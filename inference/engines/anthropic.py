@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from inference.engines.engine import Completion, EngineBusy, EngineRefused
+from inference.engines.endings import ending_of
+from inference.engines.engine import Completion, EngineBusy
+from inference.engines.failures import BadRequest, Withheld
 from inference.engines.http import (
     CONNECTIONS,
-    BadRequest,
     Json,
     JsonServer,
     Sleep,
     calls_max,
     may_carry_key,
-    tokens,
 )
 from inference.engines.providers import PROVIDERS, Provider, key_setting
+from inference.engines.usage import usage_of
 from inference.prompts import Prompt, canonical
 
 API_VERSION = "2023-06-01"
@@ -38,15 +39,18 @@ class Anthropic:
         provider: Provider = PROVIDERS["anthropic"],
         name: str = "anthropic",
         key: str = "",
+        key_from: str = "",
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """As OpenAI's."""
         self.name, self.model = name, model
         url = url or provider.url
         headers = {"anthropic-version": API_VERSION} | ({"x-api-key": key} if key and may_carry_key(url) else {})
-        self._server = JsonServer(name, model, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
+        self._server = JsonServer(
+            name, model, url, headers, key=key, key_setting=key_from or key_setting(name), sleep=sleep
+        )
+        self.service = self._server.address
         self._provider = provider
-        self._takes_temperature = True
 
     async def start(self) -> None:
         """Nothing to make ready: the first request opens the connection."""
@@ -64,12 +68,12 @@ class Anthropic:
         """Close the connections."""
         await self._server.close()
 
-    def _body(self, prompt: Prompt) -> Json:
+    def _body(self, prompt: Prompt, left_out: frozenset[str] = frozenset()) -> Json:
         system = "\n".join(turn.content for turn in prompt.turns if turn.role == "system")
         return {
             "model": self._provider.known_as.get(self.model, self.model),
             "max_tokens": prompt.max_tokens,
-            **({"temperature": prompt.temperature or 0.0} if self._takes_temperature else {}),
+            **({} if "temperature" in left_out else {"temperature": prompt.temperature or 0.0}),
             **({"system": system} if system else {}),
             "messages": [
                 {"role": turn.role, "content": turn.content} for turn in prompt.turns if turn.role != "system"
@@ -78,28 +82,25 @@ class Anthropic:
             "tool_choice": {"type": "tool", "name": TOOL, "disable_parallel_tool_use": True},
         }
 
-    def _do_without(self, refused: BadRequest) -> bool:
-        """Leave out the temperature where the model takes none; false when that is not what was refused."""
-        if not (self._takes_temperature and refused.unsupported(["temperature"])):
-            return False
-        self._takes_temperature = False
-        return True
+    def _do_without(self, refused: BadRequest, left_out: frozenset[str]) -> str:
+        """The temperature, where the model takes none; "" when that is not what was refused."""
+        return refused.unsupported({"temperature"} - left_out)
 
     def _completion(self, reply: Json, prompt: Prompt, duration_ms: int) -> Completion:
-        reason = reply.get("stop_reason")
-        if reason == "refusal":
-            raise EngineRefused(f"{self.name} will not answer this prompt: its own filter withheld the answer")
-        content = reply.get("content")
-        if reason not in ("tool_use", "end_turn", "stop_sequence", "max_tokens") or not isinstance(content, list):
+        ending, content = ending_of(reply.get("stop_reason")), reply.get("content")
+        if ending == "withheld":
+            raise Withheld(f"{self.name} will not answer this prompt: its own filter withheld the answer")
+        text = _text(content) if isinstance(content, list) else ""
+        if ending == "failed" or (not text and ending != "length"):
             raise EngineBusy(f"{self.name} answered with JSON that is no message")
-        counts = reply.get("usage")
+        usage = usage_of(reply.get("usage"), prompt_max=prompt.tokens_max(), completion_max=prompt.max_tokens)
         return Completion(
-            text=_text(content),
+            text=text,
             # Where a server does not say what it used, it may have used all that it could.
-            prompt_tokens=tokens(counts, "input_tokens", prompt.tokens_max()),
-            completion_tokens=tokens(counts, "output_tokens", prompt.max_tokens),
+            prompt_tokens=usage.read_tokens if usage is not None else prompt.tokens_max(),
+            completion_tokens=usage.completion_tokens if usage is not None else prompt.max_tokens,
             duration_ms=duration_ms,
-            finish_reason="length" if reason == "max_tokens" else "stop",
+            finish_reason="length" if ending == "length" else "stop",
         )
 
 

@@ -7,6 +7,8 @@
 `deepseek, llamacpp` asks DeepSeek and, when it fails, the model in this process. `openai:my-model@http://gpu-1:8000/v1`
 asks a server of one's own that speaks OpenAI's chat completions, such as `vllm serve`. `rules` asks no model, and ends
 a chain: when none answers, the rules do in any case.
+
+A provider's key is sent to that provider alone. A server at another address gets the key that is named for its host.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import PurePath
+from urllib.parse import urlsplit
 
 from inference.engines.anthropic import Anthropic
-from inference.engines.engine import Engine, EngineRefused
+from inference.engines.engine import Engine, EngineRefused, service_of
+from inference.engines.http import address_of, checked_url, may_carry_key
 from inference.engines.llamacpp import INSTALL, LlamaCpp, packaged_weights
 from inference.engines.openai import OpenAI
-from inference.engines.providers import PROVIDERS, key_setting
+from inference.engines.providers import HOST_KEYS, PROVIDERS, key_setting
 
 NO_MODEL = "rules"
 LOCAL = "llamacpp"
@@ -29,6 +33,7 @@ VLLM = "vllm"
 # The gold tier's: a folder, or a name that vLLM finds. The last part of it is the name that it is priced under.
 VLLM_WEIGHTS = "Qwen/Qwen2.5-3B-Instruct-AWQ"
 _ENGINE = re.compile(r"(?P<kind>[a-z]+)(:(?P<model>[^@\s]+))?(@(?P<url>\S+))?")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 NowMs = Callable[[], int]
 
 
@@ -36,12 +41,14 @@ def choose_engine(
     spec: str | None = None,
     keys: Mapping[str, str] | None = None,
     *,
+    host_keys: Mapping[str, str] | None = None,
     now_ms: NowMs | None = None,
     vllm_weights: str = VLLM_WEIGHTS,
 ) -> Engine | None:
     """The engine that a line names; without one llama.cpp where it is installed. None: the rules answer.
 
-    `keys` are the providers' keys by their names. `now_ms` tells breakers the time, and `vllm_weights` what vLLM
+    `keys` are the providers' keys by their names, and `host_keys` those of other servers by `host` or `host:port`.
+    `now_ms` tells breakers the time, and `vllm_weights` what vLLM
     runs where the line does not say. Raises EngineRefused for what cannot be used, with what would make it usable.
     """
     if spec is None:
@@ -49,7 +56,7 @@ def choose_engine(
         return LlamaCpp(weights) if weights is not None else None
     engines: list[Engine] = []
     for part in spec.split(","):
-        found = _engine(part.strip(), keys or {}, vllm_weights)
+        found = _engine(part.strip(), keys or {}, host_keys or {}, vllm_weights)
         if found is None:
             break
         engines.append(found)
@@ -65,7 +72,7 @@ def loop_ms() -> int:
     return round(asyncio.get_running_loop().time() * 1000)
 
 
-def _engine(text: str, keys: Mapping[str, str], vllm_weights: str) -> Engine | None:
+def _engine(text: str, keys: Mapping[str, str], host_keys: Mapping[str, str], vllm_weights: str) -> Engine | None:
     read = _ENGINE.fullmatch(text)
     if read is None:
         raise EngineRefused(
@@ -73,7 +80,7 @@ def _engine(text: str, keys: Mapping[str, str], vllm_weights: str) -> Engine | N
         )
     kind, model, url = read["kind"], read["model"] or "", read["url"] or ""
     if kind in PROVIDERS:
-        return _rented(kind, model, url, keys.get(kind, ""))
+        return _rented(kind, model, url, keys.get(kind, ""), host_keys)
     if url:
         raise EngineRefused(f"{kind} runs in this process and takes no URL: for a server write openai:MODEL@URL")
     if kind == NO_MODEL:
@@ -86,14 +93,45 @@ def _engine(text: str, keys: Mapping[str, str], vllm_weights: str) -> Engine | N
     raise EngineRefused(f"no engine is named {kind!r}: choose from {known}")
 
 
-def _rented(kind: str, model: str, url: str, key: str) -> Engine:
+def _rented(kind: str, model: str, url: str, key: str, host_keys: Mapping[str, str]) -> Engine:
     provider = PROVIDERS[kind]
-    if not (key or url):
-        raise EngineRefused(f"{kind} needs its key: set {key_setting(kind)}")
     if url and not model:
         raise EngineRefused(f"say which model of {url} to ask: {kind}:MODEL@{url}")
+    url = checked_url(url) if url else ""
+    elsewhere = bool(url) and _host(url) != _host(provider.url)
+    if elsewhere:
+        key = _host_key(url, host_keys)
+    elif not key:
+        raise EngineRefused(f"{kind} needs its key: set {key_setting(kind)}")
+    if key and not may_carry_key(url or provider.url):
+        raise EngineRefused(f"the key for {_host(url)[1]} would be sent in the clear: write https:// in {url}")
     engine = Anthropic if provider.api == "anthropic" else OpenAI
-    return engine(model or provider.model, url, provider=provider, name=kind, key=key)
+    key_from = HOST_KEYS if elsewhere else ""
+    return engine(model or provider.model, url, provider=provider, name=kind, key=key, key_from=key_from)
+
+
+def _host(url: str) -> tuple[str, str]:
+    """How a URL's host is spoken to, and the host, with its port where that is not the usual one."""
+    parts = urlsplit(address_of(url))
+    return parts.scheme, parts.netloc
+
+
+def _host_key(url: str, host_keys: Mapping[str, str]) -> str:
+    """The key that is named for a URL's host and port, or for its host, whatever the port; "" for none.
+
+    Raises EngineRefused for a name that can be no host's, because its key would never be sent.
+    """
+    for name in host_keys:
+        if not _HOST.fullmatch(name):
+            raise EngineRefused(
+                f"{name!r} in {HOST_KEYS} names no host: write it as gpu-1.example or gpu-1.example:8000"
+            )
+    keys = {name.lower(): key for name, key in host_keys.items()}
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return keys.get(f"{host}:{port}") or keys.get(host, "")
 
 
 def _llamacpp(model: str) -> Engine:
@@ -120,6 +158,6 @@ def _chain(engines: Sequence[Engine], now_ms: NowMs) -> Engine:
     from inference.chain import Chain
     from inference.guarded import Guarded
 
-    services = {engine.name: RunBreaker() for engine in engines}
-    guarded = [Guarded(engine, [RateBreaker(), services[engine.name]], now_ms=now_ms) for engine in engines]
+    services = {service_of(engine): RunBreaker() for engine in engines}
+    guarded = [Guarded(engine, [RateBreaker(), services[service_of(engine)]], now_ms=now_ms) for engine in engines]
     return Chain(guarded, now_ms=now_ms)

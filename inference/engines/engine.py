@@ -37,6 +37,16 @@ class EngineRefused(PermanentError):
     reason = "engine_refused"
 
 
+class PromptRefused(EngineRefused):
+    """This prompt will not be answered, for what stands in it or would have been answered: others may well be.
+
+    Too long for the model's context, withheld by the provider's filter, a schema that it does not take: none of it says
+    anything about whom was asked.
+    """
+
+    reason = "prompt_refused"
+
+
 @dataclass(frozen=True)
 class Completion:
     """What an engine wrote, and what that took of its time.
@@ -93,6 +103,18 @@ def models_of(engine: Engine) -> tuple[str, ...]:
     """The models that may answer, each of which needs a price: an engine that asks others lists theirs."""
     models: tuple[str, ...] = getattr(engine, "models", (engine.model,))
     return models
+
+
+def links_of(engine: Engine) -> tuple[tuple[str, str], ...]:
+    """The engines that are asked one after another, each by what it is called and the model that it is priced by."""
+    links: tuple[tuple[str, str], ...] = getattr(engine, "links", ((f"{engine.name}:{engine.model}", engine.model),))
+    return links
+
+
+def service_of(engine: Engine) -> str:
+    """What fails as a whole when it fails: a server by its address, an engine in this process by its name."""
+    service: str = getattr(engine, "service", engine.name)
+    return service
 
 
 def calls_of(engine: Engine, allowed_ms: int) -> tuple[str, ...]:

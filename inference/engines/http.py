@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_before_delay
 
 from inference.bill import Call
-from inference.engines.engine import ALLOWED_MS, EngineBusy, EngineRefused, EngineTimeout, QueueFull
+from inference.engines.engine import ALLOWED_MS, EngineBusy, EngineRefused, EngineTimeout, PromptRefused
+from inference.engines.failures import NO_STATUS, Again, BadRequest, Told, failure_of, retry_after_s
+from inference.engines.lessons import Lessons, subject_of
+from inference.engines.usage import usage_of
 from inference.prompts import RESERVED, Prompt, as_data
+from inference.thinking import written_tokens_max
 
 # Spec C.11: ten connections, kept for the next request.
 CONNECTIONS = 10
@@ -38,40 +42,19 @@ REQUEST_MAX_BYTES = 1_000_000
 RESPONSE_MAX_BYTES = 1_000_000
 # Of a server's own words this many are for people to read.
 MESSAGE_MAX = 160
-# No answer takes more; a count beyond it is made up.
-TOKENS_MAX = 10_000_000
-# How servers say that they do not know a field, as against one whose value is too large.
-_UNSUPPORTED = re.compile(
-    r"support|unavailable|unrecogni[sz]ed|unknown|permitted|deprecated|invalid schema", re.IGNORECASE
-)
+# A kept connection that breaks this soon after a request was closed before the request came: a round trip to anywhere.
+STALE_S = 0.5
 
 Json = Mapping[str, Any]
 Sleep = Callable[[float], Awaitable[None]]
+#: A request's body, without these fields.
+Body = Callable[[Prompt, frozenset[str]], Json]
+#: The field to leave out after a refusal, besides those that are left out already; "" for none.
+DoWithout = Callable[[BadRequest, frozenset[str]], str]
 
 
-class BadRequest(EngineRefused):
-    """The server refused the request for what stands in it: `parameter` names the field if the server did."""
-
-    def __init__(self, text: str, message: str, parameter: str) -> None:
-        super().__init__(text)
-        self.message = message
-        self.parameter = parameter
-
-    def unsupported(self, fields: Collection[str]) -> str:
-        """Which of these fields the server does not know, or does not know in this form; "" for none of them."""
-        if self.parameter in fields:
-            return self.parameter
-        named = [field for field in fields if re.search(rf"\b{field}\b", self.message)]
-        return named[0] if named and _UNSUPPORTED.search(self.message) else ""
-
-
-class _Again(Exception):
-    """A failure that may be over soon, when the same is asked again."""
-
-    def __init__(self, error: EngineBusy, after_s: float = 0.0) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.after_s = after_s
+class _Stale(Exception):
+    """A connection that was kept for the next request had just been closed by the server."""
 
 
 class JsonServer:
@@ -87,93 +70,129 @@ class JsonServer:
         self._name = name
         self._model = model
         self._url = checked_url(url)
+        self.address = address_of(self._url)
         self._headers = dict(headers)
         self._key = key
         self._key_setting = key_setting
         self._sleep = sleep
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._lessons = Lessons()
 
-    async def ask(
-        self, path: str, prompt: Prompt, body: Callable[[Prompt], Json], do_without: Callable[[BadRequest], bool]
-    ) -> tuple[Json, Call]:
+    async def ask(self, path: str, prompt: Prompt, body: Body, do_without: DoWithout) -> tuple[Json, Call]:
         """The server's answer to a prompt, and the call that it came of, asked again while there is time.
 
-        Where the server refuses what stands in the body, `do_without` leaves that out of the bodies to come, or says
-        that it cannot. Cancelling closes the request. Raises EngineBusy and EngineRefused.
+        Where the server refuses a field, `do_without` names the one to leave out, or "". It is left out of this agent's
+        requests for a while if that helped, and of nobody else's. Cancelling closes the request. Raises EngineBusy and
+        EngineRefused.
         """
         refuse_reserved(prompt)
-        until_s = asyncio.get_running_loop().time() + (prompt.allowed_ms or ALLOWED_MS) / 1000
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + (prompt.allowed_ms or ALLOWED_MS) / 1000
+        subject = subject_of(prompt)
+        left_out, learned = self._lessons.left_out(subject, now_s()), frozenset[str]()
         while True:
             try:
-                return await self._post(path, body(prompt), until_s, prompt)
+                done = await self._post(path, body(prompt, left_out | learned), until_s, prompt)
             except BadRequest as refused:
-                if not do_without(refused):
+                field = do_without(refused, left_out | learned)
+                if not field:
                     raise
+                learned |= {field}
+            else:
+                self._lessons.learn(subject, learned, now_s())
+                return done
 
     async def close(self) -> None:
         """Close the connections; the next request opens others."""
-        session, self._session = self._session, None
-        if session is not None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
 
     async def _post(self, path: str, body: Json, until_s: float, prompt: Prompt) -> tuple[Json, Call]:
         """The server's answer to a body, asked again while it is busy, until then and as far as the bill covers it."""
         payload = orjson.dumps(body)
         if len(payload) > REQUEST_MAX_BYTES:
-            raise EngineRefused(f"the prompt takes {len(payload)} bytes, of at most {REQUEST_MAX_BYTES}: shorten it")
+            raise PromptRefused(f"the prompt takes {len(payload)} bytes, of at most {REQUEST_MAX_BYTES}: shorten it")
         allowed_s = until_s - asyncio.get_running_loop().time()
         jitter = random.Random(prompt.seed)
         attempts = AsyncRetrying(
             stop=stop_after_attempt(1 + len(BACKOFF_S)) | stop_before_delay(allowed_s - ATTEMPT_MIN_S),
             wait=lambda state: _pause_s(state, jitter),
-            retry=retry_if_exception(lambda why: isinstance(why, _Again) and prompt.bill.covers(self._model, prompt)),
+            retry=retry_if_exception(lambda why: isinstance(why, Again) and prompt.bill.covers(self._model, prompt)),
             sleep=self._sleep,
             reraise=True,
         )
         try:
             done: tuple[Json, Call] = await attempts(self._once, path, payload, until_s, prompt)
-        except _Again as again:
+        except Again as again:
             raise again.error from again.__cause__
         return done
 
     async def _once(self, path: str, payload: bytes, until_s: float, prompt: Prompt) -> tuple[Json, Call]:
         with prompt.call(self._model) as call:
-            status, headers, body = await self._sent(path, payload, until_s, call)
+            try:
+                status, headers, body = await self._sent(path, payload, until_s, call)
+            except _Stale:
+                # Nobody has read the request, so that it is no second call; another kept connection may be as stale.
+                status, headers, body = await self._sent(path, payload, until_s, call, fresh=True)
+            reply = _read_json(body)
+            usage = usage_of(
+                reply.get("usage") if isinstance(reply, dict) else None,
+                prompt_max=prompt.tokens_max(),
+                completion_max=written_tokens_max(self._model, prompt.max_tokens),
+            )
+            if usage is not None:
+                call.counted(usage)
             if status == 200:
-                return self._good(body), call
-            if status not in GIVEN_UP:
+                return self._good(reply), call
+            told = Told() if reply is _NO_JSON else Told.of(reply)
+            # Where the model may have worked and nobody says what that took, it may have taken the most.
+            if usage is None and status not in GIVEN_UP and not told.written:
                 call.rejected()
-            raise self._failure(status, headers, body)
+            raise self._failure(status, told, retry_after_s(headers))
 
     async def _sent(
-        self, path: str, payload: bytes, until_s: float, call: Call
+        self, path: str, payload: bytes, until_s: float, call: Call, *, fresh: bool = False
     ) -> tuple[int, Mapping[str, str], bytes]:
-        left_s = until_s - asyncio.get_running_loop().time()
-        timeout = aiohttp.ClientTimeout(total=max(left_s, 0.001), sock_connect=CONNECT_S)
+        """A server's reply. Raises _Stale where it was sent into a connection that the server had closed."""
+        now_s = asyncio.get_running_loop().time
+        begun_s = now_s()
+        timeout = aiohttp.ClientTimeout(total=max(until_s - begun_s, 0.001), sock_connect=CONNECT_S)
+        used = SimpleNamespace(before=False)
         try:
             # A server that sends us elsewhere would have the key sent there as well.
-            async with self._opened().post(
-                self._url + path, data=payload, timeout=timeout, allow_redirects=False
+            async with self._opened(fresh).post(
+                self._url + path, data=payload, timeout=timeout, allow_redirects=False, trace_request_ctx=used
             ) as response:
                 return response.status, response.headers, await self._read(response)
         except aiohttp.ConnectionTimeoutError as error:
             call.unmade()
-            raise _Again(EngineBusy(f"{self._name} does not take the connection")) from error
+            raise Again(EngineBusy(f"{self._name} does not take the connection")) from error
         except TimeoutError as error:
             raise EngineTimeout(f"no answer from {self._name} in time") from error
         except (aiohttp.ClientError, OSError) as error:
+            if used.before and _unread(error) and now_s() - begun_s < STALE_S:
+                raise _Stale from error
             if isinstance(error, aiohttp.ClientConnectorError):
                 call.unmade()
-            raise _Again(EngineBusy(f"{self._name} cannot be reached: {type(error).__name__}")) from error
+            raise Again(EngineBusy(f"{self._name} cannot be reached: {type(error).__name__}")) from error
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
+    def _opened(self, fresh: bool) -> aiohttp.ClientSession:
+        """The session whose connections are kept, or the one whose every request has a connection of its own."""
+        session = self._sessions.get(fresh)
+        if session is None:
+            connector = (
+                aiohttp.TCPConnector(limit=CONNECTIONS, force_close=True)
+                if fresh
+                else aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S)
+            )
+            session = self._sessions[fresh] = aiohttp.ClientSession(
+                connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Content-Type": "application/json", **self._headers},
+                trace_configs=[_reuse_noted()],
             )
-        return self._session
+        return session
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -184,41 +203,27 @@ class JsonServer:
                 raise EngineBusy(f"{self._name} answered with more than {RESPONSE_MAX_BYTES} bytes")
         return bytes(body)
 
-    def _good(self, body: bytes) -> Json:
-        try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise EngineBusy(f"{self._name} answered with something that is not JSON") from error
+    def _good(self, reply: Any) -> Json:
+        if reply is _NO_JSON:
+            raise EngineBusy(f"{self._name} answered with something that is not JSON")
+        if isinstance(reply, list) and len(reply) == 1 and isinstance(reply[0], dict) and reply[0].get("error"):
+            reply = reply[0]
         if not isinstance(reply, dict):
             raise EngineBusy(f"{self._name} answered with JSON that is no object")
         if reply.get("error"):
-            message, _, _ = _told(reply)
-            raise EngineBusy(f"{self._name} answered with an error inside: {self._shown(message)}")
+            raise self._inside(Told.of(reply))
         return reply
 
-    def _failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
-        try:
-            message, parameter, code = _told(orjson.loads(body))
-        except orjson.JSONDecodeError:
-            message, parameter, code = "", "", ""
-        said = f"{self._name} answered {status}: {self._shown(message)}".removesuffix(": ")
-        if status in (401, 403):
-            # The server's own words may repeat the key.
-            setting = f": check {self._key_setting}" if self._key_setting else ""
-            return EngineRefused(f"{self._name} answered {status}: it does not accept the key{setting}")
-        if status == 402 or code == "insufficient_quota":
-            return EngineRefused(f"{said}: the account has nothing left; pay, or choose another provider")
-        if status in (429, 503) and "queue" in message.lower():
-            return _Again(QueueFull(said), _retry_after_s(headers))
-        if status in (408, 425, 429) or status >= 500:
-            return _Again(EngineBusy(said), _retry_after_s(headers))
-        if status in (400, 422):
-            return BadRequest(said, message, parameter)
-        if status == 404:
-            return EngineRefused(f"{said}: check the model's name and the URL {self._url}")
-        if status == 413:
-            return EngineRefused(f"{said}: the prompt is too long for this server; shorten it")
-        return EngineRefused(f"{said}: is {self._url} the API of a provider?")
+    def _inside(self, told: Told) -> Exception:
+        """The failure that an answer with status 200 tells of. It is not asked again: the answer may be paid for."""
+        status = re.search(r"\b[45]\d\d\b", told.code)
+        said = f"{self._name} answered with an error inside: {self._shown(told.message)}"
+        failure = failure_of(int(status[0]) if status else NO_STATUS, told, said, 0.0, self._key_setting, self._url)
+        return failure.error if isinstance(failure, Again) else failure
+
+    def _failure(self, status: int, told: Told, after_s: float) -> Exception:
+        said = f"{self._name} answered {status}: {self._shown(told.message)}".removesuffix(": ")
+        return failure_of(status, told, said, after_s, self._key_setting, self._url)
 
     def _shown(self, message: str) -> str:
         return as_data(message.replace(self._key, "...") if self._key else message, MESSAGE_MAX)
@@ -246,6 +251,16 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def address_of(url: str) -> str:
+    """A server's URL as one and the same for all ways to write it, by which the server is known."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    place = host if parts.port in (None, usual) else f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+
+
 def may_carry_key(url: str) -> bool:
     """Whether a key may be sent there: over https, or without leaving this machine."""
     parts = urlsplit(url)
@@ -253,45 +268,47 @@ def may_carry_key(url: str) -> bool:
 
 
 def refuse_reserved(prompt: Prompt) -> None:
-    """Raises EngineRefused for a prompt that holds a token by which chat formats tell who is speaking."""
+    """Raises PromptRefused for a prompt that holds a token by which chat formats tell who is speaking."""
     for turn in prompt.turns:
         for found in RESERVED.finditer(turn.content):
             # These two are our own marks of data, which no chat format knows.
             if found[0].lower() not in ("<data>", "</data>"):
-                raise EngineRefused(
+                raise PromptRefused(
                     f"the prompt holds the reserved token {found[0]!r}: pass foreign text through as_data"
                 )
 
 
-def tokens(counts: Any, name: str, otherwise: int) -> int:
-    """A count of tokens that a server reports, or `otherwise` where it reports nothing that can be one."""
-    count = counts.get(name) if isinstance(counts, Mapping) else None
-    return count if type(count) is int and 0 <= count <= TOKENS_MAX else otherwise
+# What a body comes to that is no JSON, which `null` is.
+_NO_JSON = object()
 
 
-def _told(reply: Any) -> tuple[str, str, str]:
-    """The message, the parameter and the code of an error, in any of the shapes that servers give it."""
-    error = reply.get("error", reply) if isinstance(reply, Mapping) else reply
-    if not isinstance(error, Mapping):
-        return str(error), "", ""
-    message = error.get("message") or error.get("detail") or ""
-    return str(message), str(error.get("param") or ""), str(error.get("code") or error.get("type") or "")
+def _read_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _NO_JSON
+
+
+def _reuse_noted() -> aiohttp.TraceConfig:
+    """Notes of each request whether it was sent into a connection that had been kept."""
+
+    async def note(session: aiohttp.ClientSession, context: SimpleNamespace, told: Any) -> None:
+        context.trace_request_ctx.before = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
+
+
+def _unread(error: Exception) -> bool:
+    """Whether a connection broke before anything came back."""
+    return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError) or (
+        isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError)
+    )
 
 
 def _pause_s(state: RetryCallState, jitter: random.Random) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
-    asked_s = error.after_s if isinstance(error, _Again) else 0.0
+    asked_s = error.after_s if isinstance(error, Again) else 0.0
     pause_s = BACKOFF_S[min(state.attempt_number, len(BACKOFF_S)) - 1]
     return max(pause_s, asked_s) * (1 + jitter.random() * JITTER_SHARE)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """How long the server asks us to wait: seconds, or a moment, which its own clock tells how far off it is."""
-    asked = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", asked):
-        return float(asked)
-    try:
-        wait = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
-        return max(0.0, wait.total_seconds())
-    except (TypeError, ValueError):
-        return 0.0

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from inference.engines.engine import Completion, EngineBusy, EngineRefused
+from inference.engines.engine import Completion, EngineBusy, EngineRefused, PromptRefused
 from inference.prompts import Prompt
 
 MODEL = "smollm2-135m-instruct-q4_1"
@@ -111,7 +111,7 @@ class LlamaCpp:
         try:
             server.handle_chat_completions(_body(prompt), take)
         except (ValueError, RuntimeError) as error:
-            raise EngineRefused(f"llama.cpp refused the prompt: {error}") from error
+            raise PromptRefused(f"llama.cpp refused the prompt: {error}") from error
         return _completion(chunks)
 
 
@@ -152,14 +152,14 @@ def _completion(chunks: list[Mapping[str, Any]]) -> Completion:
     last = chunks[-1] if chunks else {}
     if "error" in last:
         message = f"llama.cpp: {last['error'].get('message', last['error'])}"
-        raise EngineRefused(message) if last["error"].get("code") == 400 else EngineBusy(message)
+        raise PromptRefused(message) if last["error"].get("code") == 400 else EngineBusy(message)
     if "usage" not in last:
         raise EngineBusy("llama.cpp was stopped before the answer was whole")
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
     whole = any(choice["finish_reason"] == "stop" for choice in choices)
     if whole and not text.endswith(_ENFORCED):
-        raise EngineRefused("llama.cpp could not hold the model to the schema: make its patterns simpler")
+        raise PromptRefused("llama.cpp could not hold the model to the schema: make its patterns simpler")
     return Completion(
         text=text.removesuffix(_ENFORCED),
         prompt_tokens=last["usage"]["prompt_tokens"],

@@ -7,30 +7,34 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inference.engines.engine import Completion, EngineBusy, EngineRefused
+from inference.engines.endings import ending_of, text_of
+from inference.engines.engine import Completion, EngineBusy, PromptRefused
+from inference.engines.failures import BadRequest, Withheld
 from inference.engines.http import (
     CONNECTIONS,
-    BadRequest,
     Json,
     JsonServer,
     Sleep,
     calls_max,
     may_carry_key,
-    tokens,
 )
 from inference.engines.providers import COMPATIBLE, Provider, key_setting
+from inference.engines.usage import usage_of
 from inference.prompts import Prompt, Turn, canonical
+from inference.thinking import thinking_of, written_tokens_max
 
 # Some servers read the seed into 32 bits with a sign.
 SEED_MASK = 0x7FFF_FFFF
 # What a server may refuse and the request still makes sense without: then it is left out, or asked for otherwise.
-OPTIONAL = ("response_format", "temperature", "seed", "logprobs", "reasoning_effort")
+OPTIONAL = ("response_format", "temperature", "seed", "logprobs", "reasoning_effort", "chat_template_kwargs")
+# Left out first, so that the answer is at least held to JSON.
+SCHEMAS = "json_schema"
 LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 IN_WORDS = "Answer with one JSON object that follows this JSON schema, and with nothing else:"
 
 
 class OpenAI:
-    """One model of one server. What the server turns out not to know is not asked of it again."""
+    """One model of one server. What it refuses of an agent's requests is left out of that agent's for a while."""
 
     slots = CONNECTIONS
 
@@ -42,20 +46,25 @@ class OpenAI:
         provider: Provider = COMPATIBLE,
         name: str = "openai",
         key: str = "",
+        key_from: str = "",
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """`model` is the name it is priced under, `url` another address than the provider's.
 
-        A key is not sent over plain http to another machine. Raises EngineRefused for a URL that cannot be one.
+        `key_from` is the setting that holds the key, where that is not the provider's. A key is not sent over plain
+        http to another machine. Raises EngineRefused for a URL that cannot be one.
         """
         self.name, self.model = name, model
         url = url or provider.url
         headers = {"Authorization": f"Bearer {key}"} if key and may_carry_key(url) else {}
-        self._server = JsonServer(name, model, url, headers, key=key, key_setting=key_setting(name), sleep=sleep)
+        self._server = JsonServer(
+            name, model, url, headers, key=key, key_setting=key_from or key_setting(name), sleep=sleep
+        )
+        self.service = self._server.address
         self._provider = provider
-        self._limit: str = provider.limit
-        self._schemas = provider.schemas
-        self._unknown: set[str] = set() if provider.log_probabilities else {"logprobs"}
+        unknown = [*([] if provider.schemas else [SCHEMAS]), *([] if provider.log_probabilities else ["logprobs"])]
+        self._unknown = frozenset(unknown)
+        self._thinking = thinking_of(model)
 
     async def start(self) -> None:
         """Nothing to make ready: the first request opens the connection."""
@@ -73,64 +82,75 @@ class OpenAI:
         """Close the connections."""
         await self._server.close()
 
-    def _body(self, prompt: Prompt) -> Json:
+    def _body(self, prompt: Prompt, left_out: frozenset[str] = frozenset()) -> Json:
+        left_out |= self._unknown
         optional = {
-            "response_format": self._format(prompt.schema),
-            "temperature": prompt.temperature or 0.0,
+            "response_format": _format(prompt.schema, left_out),
+            **({"temperature": prompt.temperature or 0.0} if self._thinking.temperature else {}),
             "seed": prompt.seed & SEED_MASK,
             **({"logprobs": True} if len(_choices(prompt.schema)) > 1 else {}),
-            **self._provider.more,
+            **self._thinking.more,
         }
         return {
             "model": self._provider.known_as.get(self.model, self.model),
-            "messages": [{"role": turn.role, "content": turn.content} for turn in self._turns(prompt)],
-            self._limit: prompt.max_tokens,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in _turns(prompt, left_out)],
+            self._limit(left_out): written_tokens_max(self.model, prompt.max_tokens),
             "stream": False,
-            **{name: value for name, value in optional.items() if name not in self._unknown},
+            **{name: value for name, value in optional.items() if name not in left_out},
         }
 
-    def _format(self, schema: Mapping[str, Any]) -> Json:
-        if not self._schemas:
-            return {"type": "json_object"}
-        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    def _limit(self, left_out: frozenset[str]) -> str:
+        limit: str = self._provider.limit
+        return LIMITS[limit] if limit in left_out else limit
 
-    def _turns(self, prompt: Prompt) -> Sequence[Turn]:
-        if self._schemas and "response_format" not in self._unknown:
-            return prompt.turns
-        return with_schema(prompt.turns, prompt.schema)
-
-    def _do_without(self, refused: BadRequest) -> bool:
-        """Leave out what the server does not know; false when that is nothing which could be left out."""
-        field = refused.unsupported([*OPTIONAL, *LIMITS])
-        if field == "response_format" and self._schemas:
-            self._schemas = False
-        elif field in LIMITS and field == self._limit and self._limit not in self._unknown:
-            self._unknown.add(field)
-            self._limit = LIMITS[field]
-        elif field in OPTIONAL and field not in self._unknown:
-            self._unknown.add(field)
-        else:
-            return False
-        return True
+    def _do_without(self, refused: BadRequest, left_out: frozenset[str]) -> str:
+        """The field that the server does not know; "" when that is nothing which could be left out."""
+        left_out |= self._unknown
+        # One name of the limit stands for the other, so only the first may be left out.
+        limits = set() if self._provider.limit in left_out else {self._provider.limit}
+        field = refused.unsupported([name for name in (*OPTIONAL, *limits) if name not in left_out])
+        return SCHEMAS if field == "response_format" and SCHEMAS not in left_out else field
 
     def _completion(self, reply: Json, prompt: Prompt, duration_ms: int) -> Completion:
         match reply.get("choices"):
-            case [{"message": {"content": str(text)}, "finish_reason": "stop" | "length" as reason} as choice, *_]:
-                pass
-            case [{"finish_reason": "content_filter"}, *_] | [{"message": {"refusal": str()}}, *_]:
-                raise EngineRefused(f"{self.name} will not answer this prompt: its own filter withheld the answer")
+            case [{"message": {**message}} as choice, *_]:
+                ending, text = ending_of(choice.get("finish_reason")), text_of(message.get("content"))
             case _:
                 raise EngineBusy(f"{self.name} answered with JSON that is no chat completion")
-        counts = reply.get("usage")
+        if ending == "withheld" or (isinstance(message.get("refusal"), str) and message["refusal"]):
+            raise Withheld(f"{self.name} will not answer this prompt: its own filter withheld the answer")
+        if ending == "failed":
+            raise EngineBusy(f"{self.name} answered with a failure: it broke off by {choice['finish_reason']!r}")
+        limit = written_tokens_max(self.model, prompt.max_tokens)
+        usage = usage_of(reply.get("usage"), prompt_max=prompt.tokens_max(), completion_max=limit)
+        # A server that gives no reason stops at the limit all the same.
+        if ending == "untold" and usage is not None and usage.completion_tokens >= limit:
+            ending = "length"
+        if not text and ending != "length":
+            if text is None:
+                raise EngineBusy(f"{self.name} answered with JSON that is no chat completion")
+            raise PromptRefused(f"{self.name} answered with nothing")
         return Completion(
-            text=text,
+            text=text or "",
             # Where a server does not say what it used, it may have used all that it could.
-            prompt_tokens=tokens(counts, "prompt_tokens", prompt.tokens_max()),
-            completion_tokens=tokens(counts, "completion_tokens", prompt.max_tokens),
+            prompt_tokens=usage.read_tokens if usage is not None else prompt.tokens_max(),
+            completion_tokens=usage.completion_tokens if usage is not None else limit,
             duration_ms=duration_ms,
-            finish_reason=reason,
-            confidence=_confidence(text, choice.get("logprobs"), _choices(prompt.schema)),
+            finish_reason="length" if ending == "length" else "stop",
+            confidence=_confidence(text or "", choice.get("logprobs"), _choices(prompt.schema)),
         )
+
+
+def _format(schema: Mapping[str, Any], left_out: frozenset[str]) -> Json:
+    if SCHEMAS in left_out:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+def _turns(prompt: Prompt, left_out: frozenset[str]) -> Sequence[Turn]:
+    if {SCHEMAS, "response_format"} & left_out:
+        return with_schema(prompt.turns, prompt.schema)
+    return prompt.turns
 
 
 def with_schema(turns: Sequence[Turn], schema: Mapping[str, Any]) -> tuple[Turn, ...]:
@@ -154,7 +174,8 @@ def _confidence(text: str, given: Any, choices: Sequence[str]) -> float | None:
             pass
         case _:
             return None
-    found = text.find('"action"')
+    # Thoughts that stand before an answer may name actions too.
+    found = text.find('"action"', text.rfind("</think>") + 1)
     places = [(text.find(f'"{choice}"', found + len('"action"')), choice) for choice in choices]
     place, chosen = min(((place, choice) for place, choice in places if place >= 0), default=(-1, ""))
     if found < 0 or place < 0:

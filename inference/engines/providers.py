@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class Provider:
     model: the one asked where nobody names another, under the name it is priced by. known_as: what the API calls a
     model that we know by another name. schemas: whether it holds a model to a JSON schema; else it only holds it to
     JSON, and the prompt tells of the schema. log_probabilities: whether it says how sure the model was. limit: its name
-    for the most tokens that a model may write. more: fields that all its requests have.
+    for the most tokens that a model may write.
     """
 
     url: str
@@ -24,7 +24,6 @@ class Provider:
     schemas: bool = True
     log_probabilities: bool = True
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: Spec B.15, and Google for the ensemble of A.4.
@@ -49,13 +48,15 @@ PROVIDERS: Mapping[str, Provider] = {
         url="https://generativelanguage.googleapis.com/v1beta/openai",
         model="gemini-2.5-pro",
         log_probabilities=False,
-        # It thinks before it writes, and thoughts count towards the limit.
-        more={"reasoning_effort": "low"},
     ),
 }
 
 #: A server of one's own, or anybody's that speaks OpenAI's chat completions, as `vllm serve` does.
 COMPATIBLE = Provider(url="", model="")
+
+
+#: The setting that holds the keys of servers elsewhere, by their hosts.
+HOST_KEYS = "NORN_KEYS"
 
 
 def key_setting(name: str) -> str:

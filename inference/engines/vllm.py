@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from inference.engines.engine import Completion, EngineBusy, EngineRefused
+from inference.engines.engine import Completion, EngineBusy, EngineRefused, PromptRefused
 from inference.prompts import Prompt, canonical
 
 #: So many prompts are in work at once; vLLM batches them. Past some hundreds each waits for the others' tokens.
@@ -194,7 +194,7 @@ class Vllm:
                 engine.shutdown()
             raise EngineBusy("vLLM's process has died and is started again") from error
         except ValueError as error:
-            raise EngineRefused(f"vLLM refuses the prompt: {error}") from error
+            raise PromptRefused(f"vLLM refuses the prompt: {error}") from error
         if last is None or not last.outputs:
             raise EngineBusy("vLLM gave no answer")
         return last, round((time.monotonic() - began_s) * 1000)
@@ -206,7 +206,7 @@ class Vllm:
         tokens: list[int] = list(found["input_ids"] if isinstance(found, Mapping) else found)
         room = self._options.context_tokens - prompt.max_tokens
         if len(tokens) > room:
-            raise EngineRefused(f"the prompt has {len(tokens)} tokens, and {room} fit beside its answer")
+            raise PromptRefused(f"the prompt has {len(tokens)} tokens, and {room} fit beside its answer")
         return tokens
 
     async def close(self) -> None:

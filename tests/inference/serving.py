@@ -24,7 +24,9 @@ async def asked(url: str, naps: Naps | None = None, **changes: Any) -> AsyncIter
 
 
 @asynccontextmanager
-async def replying(*replies: web.Response | dict[str, Any]) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+async def replying(
+    *replies: web.Response | dict[str, Any], path: str = "/v1/chat/completions"
+) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     """A server that gives these replies in order, the last one again and again, and keeps what it was asked."""
     bodies: list[dict[str, Any]] = []
 
@@ -36,7 +38,7 @@ async def replying(*replies: web.Response | dict[str, Any]) -> AsyncIterator[tup
         return web.Response(status=given.status, body=given.body, headers=given.headers)
 
     application = web.Application()
-    application.router.add_post("/v1/chat/completions", reply)
+    application.router.add_post(path, reply)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -19,6 +19,7 @@ from inference.budget import Amount, Budget, Cap, ask, returned
 from inference.chain import Chain
 from inference.engines import Anthropic, Completion, Engine, EngineBusy, EngineRefused, OpenAI, Scripted
 from inference.engines.http import calls_max
+from inference.engines.openai import SCHEMAS
 from inference.engines.scripted import Reply
 from inference.guarded import Guarded
 from inference.prices import cost_usd_micros
@@ -228,9 +229,8 @@ def test_as_many_calls_are_reserved_as_there_is_time_for(allowed_ms: int, calls:
 def test_the_worst_case_covers_all_that_engines_send(name: str) -> None:
     agent = AGENTS[name]
     prompt = Prompt(agent.prompt(agent.shown({})), agent.schema(("one", "other")), agent.max_tokens, 1)
-    in_words = OpenAI(HOSTED, "http://127.0.0.1:1/v1")
-    in_words._schemas = False
-    for body in (in_words._body(prompt), OpenAI(HOSTED, "http://127.0.0.1:1/v1")._body(prompt)):
+    engine = OpenAI(HOSTED, "http://127.0.0.1:1/v1")
+    for body in (engine._body(prompt, frozenset({SCHEMAS})), engine._body(prompt)):
         sent = [*(turn["content"] for turn in body["messages"]), canonical(body["response_format"])]
         assert sum(len(text.encode()) for text in sent) <= prompt.tokens_max()
     body = Anthropic("claude-3-haiku")._body(prompt)

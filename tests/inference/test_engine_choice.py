@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,7 @@ from inference.engines.engine import ALLOWED_MS
 from inference.engines.providers import PROVIDERS, key_setting
 from inference.engines.vllm import Vllm
 from inference.ensemble import Ensemble
-from inference.prices import HOSTED, UnknownPrice, cost_usd_micros, tell_prices
+from inference.prices import HOSTED, LISTED, Prices, UnknownPrice, cost_usd_micros
 from inference.prompts import Prompt
 from inference.purse import UNLIMITED
 from inference.requests import requests_for
@@ -35,12 +34,6 @@ from tests.inference.providing import CHOSEN, asking
 
 KEY = "sk-a-key-that-nobody-may-see"
 KEYS = dict.fromkeys(PROVIDERS, KEY)
-
-
-@pytest.fixture(autouse=True)
-def _prices_as_published() -> Iterator[None]:
-    yield
-    tell_prices({})
 
 
 def asked_first(spec: str) -> OpenAI | Anthropic:
@@ -235,7 +228,7 @@ def test_the_settings_name_the_engines_of_the_tiers_and_show_no_key(monkeypatch:
     assert engines["gold"] is not None
     assert engines["gold"].model == "tiny"
     assert engines["silver"] is engines["bronze"]
-    assert cost_usd_micros("tiny", 1_000_000, 0, 0) == 20_000
+    assert Prices.of(settings.prices).cost_usd_micros("tiny", 1_000_000, 0, 0) == 20_000
     votes = ensemble_of(settings, now_ms=now_ms)
     assert votes is not None
     assert votes.needed == 2
@@ -261,13 +254,12 @@ async def test_a_chain_from_a_line_falls_back_from_a_real_server_to_the_next() -
 @pytest.mark.parametrize("usd", [-0.1, float("nan"), float("inf"), 1_000_000.0])
 def test_a_price_that_cannot_be_one_is_refused(usd: float) -> None:
     with pytest.raises(UnknownPrice, match="is no price"):
-        tell_prices({"tiny": usd})
+        Prices.of({"tiny": usd})
 
 
-def test_a_price_that_was_told_goes_before_the_list() -> None:
-    tell_prices({"deepseek-chat": 0.5, "gpt-5.1": 2})
-    assert cost_usd_micros("deepseek-chat", 1_000_000, 0, 0) == 500_000
-    assert cost_usd_micros("gpt-5.1", 500_000, 500_000, 0) == 2_000_000
-    tell_prices({})
-    assert cost_usd_micros("deepseek-chat", 1_000_000, 0, 0) == 140_000
-    assert cost_usd_micros("gpt-5.1", 1_000_000, 1_000_000, 0) == 11_250_000
+def test_a_price_that_was_told_goes_before_the_list_and_for_those_alone_who_were_told() -> None:
+    told = Prices.of({"deepseek-chat": 0.5, "gpt-5.1": 2})
+    assert told.cost_usd_micros("deepseek-chat", 1_000_000, 0, 0) == 500_000
+    assert told.cost_usd_micros("gpt-5.1", 500_000, 500_000, 0) == 2_000_000
+    assert LISTED.cost_usd_micros("deepseek-chat", 1_000_000, 0, 0) == 140_000
+    assert LISTED.cost_usd_micros("gpt-5.1", 1_000_000, 1_000_000, 0) == 11_250_000
