@@ -13,6 +13,7 @@ from faust.types import TP
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
+from inference.agent import Agent
 from schemas import DecisionProposed, DecisionRequested, Event
 from schemas.partitions import partition_of
 from schemas.stamps import pack
@@ -55,7 +56,7 @@ class Written:
 class Bench:
     """A decide processor on a real Postgres, whose polls, log ends and clock are the test's."""
 
-    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int]) -> None:
+    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int], agents: Mapping[str, Agent] = AGENTS) -> None:
         self.written = Written()
         self.now_ms = NOW_MS
         self.clock: Any = SimpleNamespace(now_ms=lambda: self.now_ms)
@@ -74,7 +75,7 @@ class Bench:
         common |= {"publisher": self.written, "regain": regain}
         self.metrics = metrics
         self.processor = DecideProcessor(
-            AGENTS, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
+            agents, answering=Answering("decide", **common), clock=self.clock, ends=ends_now, **common
         )
 
     @asynccontextmanager
