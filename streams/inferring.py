@@ -48,7 +48,13 @@ def infer_role(
     carried = {tier: topic_of(tier) for tier in tiers}
 
     def build(shell: Shell) -> Run:
-        purse = LogPurse(shell.servers.kafka, shell.producer(), holder=shell.worker, now_ms=shell.clock.now_ms)
+        purse = LogPurse(
+            shell.servers.kafka,
+            shell.producer(),
+            holder=shell.worker,
+            now_ms=shell.clock.now_ms,
+            running_ms=lambda: round(shell.clock.monotonic_s() * 1000),
+        )
         worker = (make or make_worker)(shell, tiers, purse)
         answering = Answering(
             "infer",
