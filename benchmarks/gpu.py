@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.engines.gguf import hugging_face_folder
 from inference.engines.vllm import CPU, Options, Vllm, installed
 from inference.prompts import Prompt

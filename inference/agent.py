@@ -10,6 +10,7 @@ from typing import Any, Literal
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict
 
+from inference.asking import ALWAYS, Asking
 from inference.prompts import Turn, canonical
 from schemas import TIERS, Event, fact_name
 
@@ -74,7 +75,7 @@ class Agent:
     cached_s: for how long an answer may be used again, 0 for never. ensemble: several models vote on it.
     chosen: the whole answer that an action comes to, written by code; then a model chooses an action and writes nothing
     else, which takes it one forward pass. changes_world: the actions after which the world is another for everybody, so
-    that nothing decided before is used again.
+    that nothing decided before is used again. asking: whether it is asked at all, and how often; the settings say so.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Agent:
     ensemble: bool = False
     chosen: Callable[[Context, str], Answer] | None = None
     changes_world: tuple[str, ...] = ()
+    asking: Asking = ALWAYS
 
     def __post_init__(self) -> None:
         if self.signature is not None and self.free_text:

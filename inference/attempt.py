@@ -44,10 +44,12 @@ class Question:
 
     @classmethod
     def of(cls, request: DecisionRequested, agents: Mapping[str, Agent]) -> Question | Refused:
-        """Read a request; refused when its agent is unknown, because then nobody can answer."""
+        """Read a request; refused when its agent is unknown or switched off, because then nobody can answer."""
         agent = agents.get(request.agent)
         if agent is None:
             return unknown_agent(request.agent)
+        if not agent.asking.enabled:
+            return Refused("agent_off", f"{agent.name} is switched off here, by NORN_AGENTS")
         try:
             context = read_context(request.context)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):

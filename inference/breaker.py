@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from schemas.breaker import RUN_MAX, RUN_OPEN_MS, Breaker, Permit, RunBreaker, Tripping
+from schemas.breaker import RUN_MAX, RUN_OPEN_MS, Breaker, Permit, RunBreaker, State, Tripping
 
 __all__ = [
     "RATE_MAX",
@@ -19,6 +19,7 @@ __all__ = [
     "Permit",
     "RateBreaker",
     "RunBreaker",
+    "State",
 ]
 
 #: Spec C.2: a model's breaker opens when half of its calls fail, for 30 s.

@@ -137,9 +137,13 @@ class Budget:
 
 
 def ask(
-    budget: Budget, caps: Sequence[Cap], asked: BudgetAsked, at_ms: int
+    budget: Budget, caps: Sequence[Cap], asked: BudgetAsked, at_ms: int, *, asked_ms: int | None = None
 ) -> tuple[Budget, BudgetReserved | BudgetRefused]:
-    """Reserve what is asked for, or refuse it and name the cap; asking again under one id is answered the same."""
+    """Reserve what is asked for, or refuse it and name the cap; asking again under one id is answered the same.
+
+    `at_ms` is the budget's time, and `asked_ms` the asker's where that is another: for how long it wants to hold what
+    it asks for is told by its own clock.
+    """
     known = budget.asks.get(asked.ask_id)
     worst = Amount(asked.calls, asked.usd_micros)
     if known is not None:
@@ -153,7 +157,8 @@ def ask(
                 return budget, _refused(asked, str(cap), f"{would_be.calls} calls of {cap.calls}")
             if cap.usd_micros is not None and would_be.usd_micros > cap.usd_micros:
                 return budget, _refused(asked, str(cap), f"{would_be.usd_micros} micro-dollars of {cap.usd_micros}")
-    held = Held(asked.agent, asked.tier, at_ms, min(asked.until_ms, at_ms + HELD_MAX_MS), worst)
+    wanted_ms = asked.until_ms - (at_ms if asked_ms is None else asked_ms)
+    held = Held(asked.agent, asked.tier, at_ms, at_ms + min(wanted_ms, HELD_MAX_MS), worst)
     return replace(budget, asks={**budget.asks, asked.ask_id: held}), _reserved(asked, held.until_ms)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from faust.types import TP
 
-from inference import AGENTS
 from inference.agent import Agent
+from inference.agents import AGENTS
+from inference.requests import asked_as
 from schemas import TIERS
 from streams.app import WORKERS_PER_HOME_MAX, Role, Run, Shell
 from streams.judgements import DECISIONS_TOPIC
@@ -30,9 +31,10 @@ POLL_EVENTS_MAX = 2_000
 
 
 def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
-    """A role that asks these agents, and alone gives what they propose its effect."""
+    """A role that asks these agents, as the settings say, and alone gives what they propose its effect."""
 
     def build(shell: Shell) -> Run:
+        asked = asked_as(agents, shell.settings.agents)
         shell.publisher = publisher = forgetful_producer(shell)
 
         async def ends(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
@@ -41,7 +43,7 @@ def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
 
         commit = shell.commit()
         return DecideProcessor(
-            agents,
+            asked,
             intake=intake_of("decide"),
             answering=Answering("decide", publisher, commit),
             publisher=publisher,

@@ -22,8 +22,8 @@ import clickhouse_connect
 import psutil
 from confluent_kafka import KafkaException
 
-from inference import AGENTS
 from inference.affording import unaffordable
+from inference.agents import AGENTS
 from inference.engines import llamacpp
 from inference.engines.engine import links_of
 from inference.prices import Prices

@@ -9,9 +9,9 @@ from functools import partial
 
 from faust.types import TP
 
-from inference import AGENTS
 from inference.affording import unaffordable
 from inference.agent import Agent
+from inference.agents import AGENTS
 from inference.batching import Batches
 from inference.cache import Cache
 from inference.embedding import choose_embedder
@@ -19,6 +19,7 @@ from inference.engines import LlamaCpp
 from inference.meaning import choose_meaning
 from inference.prices import Prices
 from inference.purse import Purse
+from inference.requests import asked_as
 from inference.router import Router
 from inference.safety import unsafe
 from inference.worker import Worker
@@ -53,7 +54,13 @@ def infer_role(
     carried = {tier: topic_of(tier) for tier in tiers}
 
     def build(shell: Shell) -> Run:
-        purse = LogPurse(shell.servers.kafka, shell.producer(), holder=shell.worker, now_ms=shell.clock.now_ms)
+        purse = LogPurse(
+            shell.servers.kafka,
+            shell.producer(),
+            holder=shell.worker,
+            now_ms=shell.clock.now_ms,
+            running_ms=lambda: round(shell.clock.monotonic_s() * 1000),
+        )
         worker = (make or make_worker)(shell, tiers, purse)
         answering = Answering("infer", shell.producer(), shell.commit())
         tap = PartitionTap(shell.app, carried)
@@ -76,6 +83,7 @@ def infer_role(
 def make_worker(shell: Shell, tiers: Collection[str], purse: Purse, agents: Mapping[str, Agent] = AGENTS) -> Worker:
     """The worker of these tiers, as the settings want it. Raises EngineRefused and UnknownPrice."""
     now_ms = shell.clock.now_ms
+    agents = asked_as(agents, shell.settings.agents)
     chosen = engines_of(shell.settings, now_ms=now_ms)
     engines = {tier: engine for tier, engine in chosen.items() if tier in tiers}
     local = next((engine for engine in engines.values() if isinstance(engine, LlamaCpp)), None)

@@ -55,6 +55,7 @@ class _Ask:
     """An ask of ours, from when it is published to when it is returned."""
 
     ask_id: str
+    #: Until when it may be drawn upon, by the clock that measures.
     until_ms: int
     calls: int
     usd_micros: int
@@ -105,9 +106,11 @@ class LogPurse:
         *,
         holder: str,
         now_ms: Callable[[], int],
+        running_ms: Callable[[], int] | None = None,
         calls_per_ask: int = CALLS_PER_ASK,
         topics: Mapping[str, Topic] = TOPICS,
     ) -> None:
+        """`now_ms` is what events are stamped by; `running_ms` measures, and a clock that is set does not move it."""
         carries = next(topic for topic in topics.values() if fact_name(BudgetReserved) in topic.facts)
         self._verdicts = carries.name, partition_of(SUBJECT, carries.partitions)
         self._bootstrap = bootstrap
@@ -115,6 +118,8 @@ class LogPurse:
         # Two lives of one process id on one host must not answer to each other's verdicts.
         self._holder = f"{holder}:{uuid.uuid4().hex[:12]}"
         self._now_ms = now_ms
+        self._running_ms = running_ms or now_ms
+        self._stamped_ms = 0
         self._calls_per_ask = calls_per_ask
         self._accounts: defaultdict[tuple[str, str], _Account] = defaultdict(_Account)
         self._asks: dict[str, tuple[_Account, _Ask]] = {}
@@ -138,12 +143,12 @@ class LogPurse:
         ours = self._accounts[agent, tier]
         # What was granted may be gone again before it is this call's turn.
         while (found := self._with_room(ours, worst)) is None:
-            early = ours.refused(self._now_ms())
+            early = ours.refused(self._running_ms())
             if early is not None:
                 return early
             refused = await self._granted(ours, agent, tier, worst)
             if refused is not None:
-                ours.refusal = _Refusal(self._now_ms() + REFUSED_AGAIN_MS, refused)
+                ours.refusal = _Refusal(self._running_ms() + REFUSED_AGAIN_MS, refused)
                 return refused
         found.open_calls += worst.calls
         found.open_usd_micros += worst.usd_micros
@@ -155,7 +160,7 @@ class LogPurse:
 
     def _with_room(self, ours: _Account, worst: Amount) -> _Ask | None:
         self._retire(ours)
-        return next((one for one in ours.asks if one.has(worst, self._now_ms())), None)
+        return next((one for one in ours.asks if one.has(worst, self._running_ms())), None)
 
     async def _granted(self, ours: _Account, agent: str, tier: str, worst: Amount) -> Refused | None:
         """Wait for the ask that is under way, or a new one; near a cap, where several do not fit, one may."""
@@ -167,8 +172,8 @@ class LogPurse:
         return await asyncio.shield(self._ask(ours, agent, tier, worst).granted)
 
     def _ask_ahead(self, ours: _Account, agent: str, tier: str, worst: Amount) -> None:
-        others = [one for one in ours.asks if not one.granted.done() or one.has(worst, self._now_ms())]
-        if len(others) < 2 and ours.refused(self._now_ms()) is None:
+        others = [one for one in ours.asks if not one.granted.done() or one.has(worst, self._running_ms())]
+        if len(others) < 2 and ours.refused(self._running_ms()) is None:
             self._ask(ours, agent, tier, self._several(worst))
 
     def _several(self, worst: Amount) -> Amount:
@@ -177,9 +182,10 @@ class LogPurse:
         return Amount(max(self._calls_per_ask, worst.calls), attempts * worst.usd_micros)
 
     def _ask(self, ours: _Account, agent: str, tier: str, most: Amount) -> _Ask:
-        until_ms = self._now_ms() + HELD_MS
+        # Stamps do not go back with their clock, and how long an ask is held is counted from its stamp.
+        self._stamped_ms = max(self._stamped_ms, self._now_ms())
         granted: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
-        asked = _Ask(uuid.uuid4().hex, until_ms, most.calls, most.usd_micros, granted)
+        asked = _Ask(uuid.uuid4().hex, self._running_ms() + HELD_MS, most.calls, most.usd_micros, granted)
         self._publish(
             BudgetAsked(
                 ask_id=asked.ask_id,
@@ -188,7 +194,7 @@ class LogPurse:
                 tier=tier,
                 calls=asked.calls,
                 usd_micros=asked.usd_micros,
-                until_ms=until_ms,
+                until_ms=self._stamped_ms + HELD_MS,
             )
         )
         # Only now: nobody shall wait for an ask that was never put.
@@ -209,7 +215,7 @@ class LogPurse:
 
     def _retire(self, ours: _Account) -> None:
         """Give back what is used up, refused, or near its end, once no call draws on it any more."""
-        now_ms = self._now_ms()
+        now_ms = self._running_ms()
         for asked in list(ours.asks):
             lapsed = now_ms >= asked.until_ms - DRAWN_UNTIL_MS
             refused = asked.granted.done() and (asked.granted.cancelled() or asked.granted.result() is not None)

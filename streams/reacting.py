@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import UTC
 from typing import Any
 
+from inference.budget import CAPS
+from inference.caps import replaced
 from schemas import TOPICS, ClockTicked, Topic
 from streams.app import Role, Run, Shell
 from streams.config import Settings
@@ -84,10 +86,10 @@ def policy_role(policies: Mapping[str, Policy] = POLICIES, topics: Mapping[str, 
 
 
 def capped(policies: Mapping[str, Policy], settings: Settings) -> Mapping[str, Policy]:
-    """The policies, the budget's with the caps of the settings where they name any."""
-    if settings.caps is None or "budget" not in policies:
+    """The policies, the budget's with the caps of the settings in the place of its own."""
+    if not settings.caps or "budget" not in policies:
         return policies
-    return {**policies, "budget": budget_of(settings.caps)}
+    return {**policies, "budget": budget_of(replaced(CAPS, settings.caps))}
 
 
 async def _prepare(connection: Any) -> None:

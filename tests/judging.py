@@ -13,6 +13,7 @@ from faust.types import TP
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
+from inference.agent import Agent
 from schemas import DecisionProposed, DecisionRequested
 from schemas.partitions import partition_of
 from schemas.stamps import pack
@@ -58,7 +59,7 @@ class Written:
 class Bench:
     """A decide processor on a real Postgres, whose polls, log ends and clock are the test's."""
 
-    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int]) -> None:
+    def __init__(self, postgres: str, group: str, ends: Mapping[TP, int], agents: Mapping[str, Agent] = AGENTS) -> None:
         self.written = Written()
         self.now_ms = NOW_MS
         self.clock: Any = SimpleNamespace(now_ms=lambda: self.now_ms)
@@ -76,7 +77,7 @@ class Bench:
         commit = Commit(self.positions, self.database, metrics, regain)
         self.metrics = metrics
         self.processor = DecideProcessor(
-            AGENTS,
+            agents,
             intake=intake_of("decide"),
             answering=Answering("decide", self.written, commit),
             publisher=self.written,

@@ -24,7 +24,7 @@ UNFINISHED = ("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")
 #: A leaf's folder, and the tables of which it must stand in one.
 TABLES = {
     "projections/catalog": ("projections", ("PROJECTIONS", "VIEWS")),
-    "inference/agents": ("inference", ("AGENTS",)),
+    "inference/agents": ("inference.agents", ("AGENTS",)),
     "streams/policies": ("streams.policies", ("POLICIES",)),
 }
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from inference import AGENTS
 from inference.agent import Agent, Context
+from inference.agents import AGENTS
 from inference.attempt import read_context
 from inference.prompts import canonical
 from schemas import DecisionRequested, EventRefused, PermanentError

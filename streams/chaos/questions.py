@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.requests import requests_for
 from schemas import (
     DecisionRequested,

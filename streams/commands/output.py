@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,8 +70,19 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"NORN_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(filter(None, map(_told, error.errors())))
         raise WrongSettings(f"{wrong}. Correct the environment variable, or unset it for the default.") from None
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, [_variable(error["loc"]), error["msg"].removeprefix("Value error, ")]))
+
+
+def _variable(place: Sequence[int | str]) -> str:
+    """The variable that a wrong setting stands in, and where in it; "" where it is none of those that are known."""
+    if not place:
+        return ""
+    return f"NORN_{place[0]}".upper() + "".join(f"[{step}]" for step in place[1:])
 
 
 def locate(found: Settings) -> Servers:

@@ -1,6 +1,7 @@
 """Budget: the one writer that reserves, refuses and settles what calls of models may cost (inference/budget.py).
 
-Its hours, days and months are real ones, by the events' stamps: money does not run as fast as a world's clock may.
+Its hours, days and months are real ones, by what the events' stamps agree on (inference/budget_time.py): money does not
+run as fast as a world's clock may.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from typing import Any
 from google.protobuf.message import Message
 
 from inference.budget import CAPS, SOURCE, SUBJECT, Amount, Budget, Cap, Held, ask, passed, returned, sampled
+from inference.budget_time import BudgetTime, heard
 from schemas import BudgetAsked, BudgetReturned, ClockTicked, CostSampled, Event
 from schemas.stamps import time_ms
 from streams.policy import Policy, Reaction, State
 
 
 def _react(caps: Sequence[Cap], state: State, event: Event) -> Reaction:
-    before, at_ms = _budget(state), time_ms(event.stamp)
+    before, stamp_ms = _budget(state), time_ms(event.stamp)
+    time = heard(_time(state.get("time")), event.origin, stamp_ms)
+    at_ms = time.now_ms
     facts: Sequence[Message] = ()
     if event.HasField("budget_asked"):
-        after, verdict = ask(before, caps, event.budget_asked, at_ms)
+        after, verdict = ask(before, caps, event.budget_asked, at_ms, asked_ms=stamp_ms)
         facts = [verdict]
     elif event.HasField("budget_returned"):
         after, settled = returned(before, event.budget_returned)
@@ -33,7 +37,7 @@ def _react(caps: Sequence[Cap], state: State, event: Event) -> Reaction:
         after = sampled(before, event.cost_sampled, at_ms) if called else before
     else:
         after, facts = passed(before, at_ms)
-    return _kept(state, before, after), [(SUBJECT, fact) for fact in facts]
+    return _kept(state, before, after, time), [(SUBJECT, fact) for fact in facts]
 
 
 def _budget(state: State) -> Budget:
@@ -41,6 +45,12 @@ def _budget(state: State) -> Budget:
         _asks(state.get("asks", {})),
         {(scope, period, start_ms): Amount(*amount) for scope, period, start_ms, amount in state.get("spent", ())},
     )
+
+
+def _time(kept: Any) -> BudgetTime:
+    if kept is None or isinstance(kept, BudgetTime):
+        return kept or BudgetTime()
+    return BudgetTime(kept["now_ms"], tuple((writer, stamp_ms) for writer, stamp_ms in kept["latest"]))
 
 
 def _asks(kept: Mapping[str, Any]) -> Mapping[str, Held]:
@@ -55,10 +65,10 @@ def _held(row: Mapping[str, Any]) -> Held:
     return Held(row["agent"], row["tier"], row["asked_ms"], row["until_ms"], **amounts)
 
 
-def _kept(state: State, before: Budget, after: Budget) -> State:
-    kept = dict(state)
+def _kept(state: State, before: Budget, after: Budget, time: BudgetTime) -> State:
+    # All but sums are stored as JSON objects of the same fields (orjson writes dataclasses as such).
+    kept = {**state, "time": time}
     if after.asks is not before.asks:
-        # Stored as JSON objects of the same fields (orjson writes dataclasses as such).
         kept["asks"] = after.asks
     if after.spent is not before.spent:
         kept["spent"] = [(*key, astuple(amount)) for key, amount in after.spent.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from schemas import ClockTicked, DecisionEffective, Event, WorldChanged
 from schemas.topics import DAY_MS
 from streams.policy import WORLD, Policy, Reaction, State

@@ -29,7 +29,7 @@ from prometheus_client import Counter
 from inference.agent import Agent
 from inference.court import Case, Ruling, decision_of, learned, ruled
 from inference.requests import requests_for
-from schemas import Event, EventRefused
+from schemas import DecisionRequested, Event, EventRefused
 from streams.clock import Clock
 from streams.database import Database
 from streams.dead_letters import DeadLetter, Publisher
@@ -49,6 +49,9 @@ SWEEP_EVERY_S = 0.25
 # What was closed two months ago may as well go a minute later.
 FORGET_EVERY_MS = 60_000
 
+# Decisions asked for lately, as ids: of 4,000 heroes some minutes ago, in a megabyte or two.
+ASKED_MAX = 10_000
+
 #: Asks the broker for the offset after the last of each partition.
 Ends = Callable[[Iterable[TP]], Awaitable[Mapping[TP, int | None]]]
 
@@ -60,7 +63,7 @@ class _Session:
     now_ms: int
     moves: list[Move] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    requests: list[tuple[Event, Message]] = field(default_factory=list)
+    requests: list[tuple[Event, DecisionRequested]] = field(default_factory=list)
     rulings: list[Ruling] = field(default_factory=list)
     cases: dict[str, Case] = field(default_factory=dict)
     world_version: int = 0
@@ -99,6 +102,7 @@ class DecideProcessor:
         self._found_ends: Mapping[TP, int] = {}
         self._ends_of_claim = 0
         self._forget_ms = 0
+        self._asked: dict[str, None] = {}
         self._effects = Counter(
             "norn_decision_facts_published", "Facts about decisions on the log.", ["fact"], registry=metrics.registry
         )
@@ -187,7 +191,14 @@ class DecideProcessor:
             except Exception:  # anybody may have written the event: it must not stop the worker
                 log.exception("event %s calls for no decision, because an agent cannot read it", event.id.hex())
             else:
-                session.requests += [(event, request) for request in asked]
+                session.requests += [(event, request) for request in asked if self._is_new(request, session)]
+
+    def _is_new(self, request: DecisionRequested, session: _Session) -> bool:
+        """Whether it was not asked lately. After a restart it is asked again, and is the same decision by its id."""
+        if not self._agents[request.agent].asking.every_s:
+            return True
+        asked = {one.decision_id for _, one in session.requests}
+        return request.decision_id not in asked and request.decision_id not in self._asked
 
     def _rule(self, session: _Session, cases: Iterable[Case]) -> None:
         for case in cases:
@@ -247,6 +258,10 @@ class DecideProcessor:
                 self._put(fact, ruling.case.subject, ruling.cause)
         if session.requests or session.rulings:
             await self._answering.acknowledged()
+        # Only now: what was not written is asked again with its event.
+        self._asked.update(dict.fromkeys(request.decision_id for _, request in session.requests))
+        while len(self._asked) > ASKED_MAX:
+            del self._asked[next(iter(self._asked))]
 
     def _put(self, fact: Message, subject: str, cause: Event) -> None:
         try:

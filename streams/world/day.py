@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.engines.choosing import NO_MODEL
+from inference.requests import asked_as
 from schemas.topics import DAY_MS
 from streams import clickhouse
 from streams.children import Child
@@ -195,7 +196,7 @@ class Day:
             tally=found,
             agreement=agreed,
             standstills=tuple(standstills([row[0] for row in ticks], expected, told, self._answered(found))),
-            idle_agents=tuple(sorted(AGENTS.keys() - found.by_agent.keys() - found.waiting_by_agent.keys())),
+            idle_agents=tuple(sorted(self._asked() - found.by_agent.keys() - found.waiting_by_agent.keys())),
             announced=announced,
             model=model,
             game=game,
@@ -223,7 +224,12 @@ class Day:
             return int(await connection.fetchval(statement("count_open_decisions")))
 
     def _answered(self, found: Tally) -> set[str]:
-        return {name for name, agent in SCHEDULED.items() if agent in {**found.by_agent, **found.waiting_by_agent}}
+        """The schedules of which something came, and those whose agent is switched off."""
+        heard = {**found.by_agent, **found.waiting_by_agent}
+        return {name for name, agent in SCHEDULED.items() if agent in heard or agent not in self._asked()}
+
+    def _asked(self) -> set[str]:
+        return {name for name, agent in asked_as(AGENTS, self._settings.agents).items() if agent.asking.enabled}
 
     async def _compare(self, sample: list[Reused]) -> tuple[Agreement | None, str]:
         """Hold what was reused against full answers by those engines that the workers asked; and the models' names."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from schemas import TIERS
 from streams.chaos.provider import started
 from tests.commands import finished

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inference import AGENTS
 from inference.agent import Agent, Context
+from inference.agents import AGENTS
 from inference.agents.problem import SAYS as PROBLEMS
 from inference.agents.world_event import SAYS as WORLD_EVENTS
 from inference.prompts import canonical

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from inference import AGENTS
 from inference.affording import unaffordable
 from inference.agent import Answer
+from inference.agents import AGENTS
 from inference.attempt import Attempt, by_engine, least_usd_micros, worst_usd_micros
 from inference.bill import worst_of_call
 from inference.budget import Amount

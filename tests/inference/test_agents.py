@@ -18,9 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import inference.agents
-from inference import AGENTS
 from inference.agent import IMPACTS, Agent, Answer, Context
-from inference.agents import chronicler
+from inference.agents import AGENTS, chronicler
 from inference.prompts import RESERVED, canonical
 from inference.requests import requests_for
 from inference.validation import read

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.agents.quest import LEGAL as QUESTS
 from inference.arc import (
     CHAPTERS,

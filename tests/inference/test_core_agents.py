@@ -11,8 +11,8 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 
-from inference import AGENTS
 from inference.agent import Answer, Context
+from inference.agents import AGENTS
 from inference.engines import choose_engine
 from inference.prices import cost_usd_micros
 from inference.prompts import Prompt, canonical

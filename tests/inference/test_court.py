@@ -10,9 +10,10 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS as EVERY_AGENT
 from inference.agent import CHOSEN, Agent, Answer, Context, Impact
+from inference.agents import AGENTS as EVERY_AGENT
 from inference.agents.story_teller import PLOTS
+from inference.asking import Asking
 from inference.court import APPROVAL_MS, GRACE_MS, OVERDUE_MS, Case, Ruling, decision_of, learned, ruled
 from inference.governance import GATED, gravest
 from inference.prompts import canonical
@@ -121,6 +122,16 @@ def test_a_proposal_about_somebody_else_is_refused() -> None:
 def test_nobody_answers_for_an_unknown_agent() -> None:
     ruling = ruled(case_of(request("nobody")), AGENTS, NOW_MS)
     assert (ruling.case.state, kinds(ruling)) == ("rejected", [DecisionRejected, DecisionClosed])
+
+
+def test_a_request_to_an_agent_that_is_switched_off_ends_with_a_refusal_that_says_so() -> None:
+    off = {**AGENTS, "guard": replace(AGENTS["guard"], asking=Asking(enabled=False))}
+    for facts in ([request()], [request(), proposal()], [proposal(), request()]):
+        ruling = ruled(case_of(*facts), off, NOW_MS)
+        assert (ruling.case.state, kinds(ruling)) == ("rejected", [DecisionRejected])
+        [rejected] = ruling.facts
+        assert isinstance(rejected, DecisionRejected)
+        assert rejected.reason.startswith("agent_off: guard is switched off")
 
 
 def test_a_request_that_allows_none_of_its_agents_answers_is_rejected() -> None:

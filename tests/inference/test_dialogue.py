@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from examples.nethack.speech import sayings
-from inference import AGENTS
 from inference.agent import Answer, Context
+from inference.agents import AGENTS
 from inference.complexity import FULL_MIN, RULES_MAX
 from inference.smalltalk import retort
 from inference.validation import Refused, validate

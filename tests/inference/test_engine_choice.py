@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.attempt import Question, worst_usd_micros
 from inference.chain import Chain
 from inference.engines import Anthropic, EngineRefused, LlamaCpp, OpenAI, choose_engine, choosing, llamacpp, models_of

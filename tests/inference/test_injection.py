@@ -14,8 +14,8 @@ import orjson
 import pytest
 from google.protobuf.message import Message
 
-from inference import AGENTS
 from inference.agent import Agent
+from inference.agents import AGENTS
 from inference.attempt import Question
 from inference.batching import Batches
 from inference.cache import Cache

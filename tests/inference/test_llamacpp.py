@@ -14,7 +14,7 @@ import orjson
 import psutil
 import pytest
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.engines import EngineBusy, EngineRefused, LlamaCpp, choose_engine, llamacpp
 from inference.prompts import Prompt, conversation
 from inference.validation import read

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS
 from inference.agent import CHOSEN, IMPACTS, Agent, Answer, Context
+from inference.agents import AGENTS
 from inference.agents.event_chain import LINKS
 from inference.agents.faction import ACTIONS as POWERS
 from inference.agents.karma import ACTIONS as KARMA

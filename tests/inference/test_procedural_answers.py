@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import AGENTS
 from inference.agent import IMPACTS, Answer
+from inference.agents import AGENTS
 from inference.attempt import Question, by_rules
 from inference.engines import choose_engine
 from inference.prices import cost_usd_micros

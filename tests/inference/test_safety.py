@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS
 from inference.agent import Answer
+from inference.agents import AGENTS
 from inference.attempt import Question, by_rules
 from inference.content_filter import _lexicon, offence
 from inference.disguises import plain, seen

@@ -8,8 +8,8 @@ from string import ascii_lowercase
 import pytest
 
 from benchmarks import gpu
-from inference import AGENTS
 from inference.agent import Agent, Choice
+from inference.agents import AGENTS
 from inference.engines.vllm import BEGINNINGS_MAX, Vllm, _only_choice
 from tests.inference.asking import guard
 from tests.inference.days import PLACES

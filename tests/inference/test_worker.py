@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.agent import Context
+from inference.asking import Asking
 from inference.engines import Completion, Engine, EngineBusy, EngineRefused, Scripted
 from inference.engines.scripted import Reply
 from inference.governance import judge
@@ -25,6 +26,7 @@ from schemas import (
     DecisionEffective,
     DecisionExpired,
     DecisionProposed,
+    DecisionRejected,
     DecisionRequested,
     Event,
     PlayerSaid,
@@ -227,6 +229,15 @@ async def test_a_context_that_no_agent_wrote_gets_the_default(context: str) -> N
 async def test_a_request_to_nobody_is_rejected() -> None:
     facts = await worker(Scripted([])).answer(happened(request(agent="nobody")))
     assert names(facts) == ["decision_rejected"]
+
+
+async def test_a_request_to_an_agent_that_is_switched_off_is_rejected_and_costs_nothing() -> None:
+    engine = Scripted([])
+    off = {"guard": replace(ALL["guard"], asking=Asking(enabled=False))}
+    [rejected] = await worker(engine, agents=off).answer(happened(request(agent="guard")))
+    assert isinstance(rejected, DecisionRejected)
+    assert rejected.reason.startswith("agent_off")
+    assert engine.asked == []
 
 
 async def test_a_rule_whose_action_is_not_legal_here_gives_way_to_the_default_which_governance_rejects() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
+from inference.asking import Asking
 from projections.migrations import migrations
 from projections.postgres import migrate
-from schemas import DecisionEffective
+from schemas import DecisionEffective, PlayerSaid
 from streams.positions import Positions
+from tests.deciders import AGENTS
 from tests.judging import DECISIONS, GREET, NOW_MS, REQUESTS, Bench, proposal, request
 from tests.waiting import eventually_async
 from tests.workers import rows
@@ -42,6 +45,22 @@ async def test_what_was_asked_before_there_was_a_table_of_judgements_is_not_answ
     query = "select topic, next_offset from positions where group_name = 'norn-decide' order by topic"
     assert [tuple(row) for row in await connection.fetch(query)] == [(DECISIONS.topic, 88), (REQUESTS.topic, 70)]
     await connection.close()
+
+
+async def test_what_is_asked_once_in_a_while_is_put_on_the_log_once_though_much_calls_for_it(
+    migrated: str, fresh_name: Callable[[str], str]
+) -> None:
+    seldom = {"guard": replace(AGENTS["guard"], asking=Asking(every_s=600))}
+    bench = Bench(migrated, fresh_name("seldom"), {}, seldom)
+    async with bench.sitting():
+        bench.poll(REQUESTS, *[PlayerSaid(text=f"Open! {n}") for n in range(50)])
+        await bench.stored(REQUESTS, 50)
+        bench.poll(REQUESTS, PlayerSaid(text="Open, I say!"))
+        await bench.stored(REQUESTS, 51)
+        assert bench.written.kinds.count("DecisionRequested") == 1
+        bench.poll(REQUESTS, PlayerSaid(text="Still here."), at_ms=NOW_MS + 600_000)
+        await bench.stored(REQUESTS, 52)
+        assert bench.written.kinds.count("DecisionRequested") == 2
 
 
 async def test_after_a_claim_nothing_is_ruled_on_before_the_log_has_been_read_to_its_end(

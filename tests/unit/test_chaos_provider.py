@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from streams.chaos.faults import FAULTS, Plan, UnknownFault
 from streams.chaos.instances import smallest
 from streams.chaos.provider import Provider, started

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.agents.quest import LEGAL as QUESTS
 from inference.arc import CHAPTER_MS, CHAPTERS, DEEDS_EACH_MAX, NO_ARC, plan
 from inference.requests import requests_for

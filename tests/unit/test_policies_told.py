@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from schemas import Announced, DecisionEffective, Event, WorldChanged
 from streams.policies import POLICIES
 from streams.policies.broadcasts import TEXT_CHARACTERS_MAX, TOLD, broadcasts

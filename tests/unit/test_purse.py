@@ -214,3 +214,20 @@ def test_a_message_that_comes_when_the_loop_is_closed_is_not_an_error_once_it_st
         purse._tell(loop, print)
     purse._stopping.set()
     purse._tell(loop, print)
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 86_400_000])
+async def test_a_clock_that_is_set_neither_ends_nor_stretches_what_is_reserved(set_by_ms: int) -> None:
+    writer, running_ms = Writer(), 5_000
+    writer.purse = LogPurse(
+        "nowhere:1", writer, holder="w", now_ms=lambda: writer.now_ms, running_ms=lambda: running_ms
+    )
+    writer.purse._listening.set()
+    assert isinstance(await writer.take(), Reservation)
+    writer.now_ms += set_by_ms
+    assert isinstance(await writer.take(), Reservation)
+    assert len(writer.asked) == 1
+    running_ms += HELD_MS - DRAWN_UNTIL_MS
+    assert isinstance(await writer.take(), Reservation)
+    # Stamps do not go back with their clock, so neither does what is told for a stamp's sake.
+    assert [one.until_ms for one in writer.asked] == [NOW_MS + HELD_MS, NOW_MS + HELD_MS + max(0, set_by_ms)]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.engines import Scripted
 from schemas import TIERS
 from streams.world.agreement import Reused, agreement

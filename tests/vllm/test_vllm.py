@@ -14,7 +14,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from inference import AGENTS
+from inference.agents import AGENTS
 from inference.engines.engine import EngineBusy, EngineRefused
 from inference.engines.gguf import hugging_face_folder
 from inference.engines.vllm import Options, Vllm
