@@ -35,7 +35,8 @@ from streams.embedded.clickhouse_request import (
     parse,
     status_of,
 )
-from streams.embedded.http_body import Body, BodyRefused, Readable, pieces, unpacked
+from streams.embedded.http_body import Body, BodyRefused, Readable, pieces
+from streams.embedded.http_packing import unpacked
 from streams.embedded.ports import LOOPBACK
 
 log = logging.getLogger("clickhouse")
@@ -157,7 +158,9 @@ class Handler(BaseHTTPRequestHandler):
             self._drain()
 
     def _read(self, body: Body) -> tuple[Request, Readable]:
-        source = unpacked(body, self.headers.get("Content-Encoding", ""))
+        if self.command == "POST" and not {"Content-Length", "Transfer-Encoding"} & set(self.headers):
+            raise error(381, "A POST needs a Content-Length, or to be chunked", "HTTP_LENGTH_REQUIRED")
+        source = unpacked(body, ", ".join(self.headers.get_all("Content-Encoding", [])))
         kind = self.headers.get("Content-Type", "")
         if not kind.lower().startswith("multipart/form-data"):
             return parse(self.command, self.path, self.headers), source
@@ -239,7 +242,7 @@ class Handler(BaseHTTPRequestHandler):
             while self._body is not None and not self._body.finished and left > 0:
                 left -= len(self._body.read(DRAIN_PIECE_BYTES))
         except BodyRefused:
-            self.close_connection = True
+            pass
         if self._body is None or not self._body.finished:
             self.close_connection = True
 

@@ -60,6 +60,7 @@ _STATUS = {
     **dict.fromkeys((16, 46, 47, 50, 56, 60, 63, 73, 81, 115, 372), 404),
     **dict.fromkeys((159,), 408),
     **dict.fromkeys((373,), 409),
+    **dict.fromkeys((381,), 411),
     **dict.fromkeys((158,), 413),
     **dict.fromkeys((1, 48, 344), 501),
     **dict.fromkeys((202, 209, 439), 503),
