@@ -47,8 +47,9 @@ class Body(io.RawIOBase):
         self._connection = connection
         #: The bytes read so far.
         self.taken = 0
-        #: Until the framing is known to be sound, nothing may be taken for the next request.
+        #: Whether all of it was read, so that the next request follows; never of one that is broken.
         self.finished = False
+        self.broken = False
         self._chunked = _is_chunked(headers)
         self._left = 0 if self._chunked else _length(headers)
         self.finished = not self._chunked and self._left == 0
@@ -72,7 +73,10 @@ class Body(io.RawIOBase):
             self._next_chunk()
             if self.finished:
                 return b""
-        piece = self._connection.read(min(wanted, self._left))
+        try:
+            piece = self._connection.read(min(wanted, self._left))
+        except TimeoutError:
+            raise self._broken("the body's next piece did not come in time", 408) from None
         if not piece:
             raise self._broken("the request ended before its body did")
         self._left -= len(piece)
@@ -107,10 +111,10 @@ class Body(io.RawIOBase):
                 return
         raise self._broken(f"more than {TRAILERS_MAX} lines follow the body's last chunk")
 
-    def _broken(self, reason: str) -> BodyRefused:
-        """Where the next request begins can no longer be told: a broken body never counts as finished."""
-        self._left, self._chunked = 0, True
-        return BodyRefused(400, reason)
+    def _broken(self, reason: str, status: int = 400) -> BodyRefused:
+        """Where the next request begins can no longer be told."""
+        self.broken = True
+        return BodyRefused(status, reason)
 
 
 def pieces(source: Readable) -> Iterator[bytes]:

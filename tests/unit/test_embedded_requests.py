@@ -258,6 +258,17 @@ def test_a_body_that_is_cut_off_is_not_taken_for_a_whole_one() -> None:
         body(b"zz\r\n", Transfer_Encoding="chunked").read()
 
 
+def test_a_body_whose_next_piece_does_not_come_is_refused_and_read_no_further() -> None:
+    class Stalled(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise TimeoutError
+
+    stalled = Body(Stalled(), headers(Content_Length="4"))  # type: ignore[arg-type]
+    with pytest.raises(BodyRefused) as refused:
+        stalled.read()
+    assert (refused.value.status, stalled.broken, stalled.finished) == (408, True, False)
+
+
 def test_a_body_beyond_the_limit_is_refused_packed_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_body, "BODY_LIMIT_BYTES", 1000)
     with pytest.raises(BodyRefused) as at_once:
