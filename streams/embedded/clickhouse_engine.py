@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,7 +188,9 @@ def run(connection: Connection, sql: str, answer_format: str, parameters: Mappin
         return connection.query(sql, answer_format, params=dict(parameters))
 
 
-def stream(connection: Connection, sql: str, answer_format: str, parameters: Mapping[str, str]) -> Iterator[Any]:
+def stream(
+    connection: Connection, sql: str, answer_format: str, parameters: Mapping[str, str]
+) -> Generator[Any, None, None]:
     """Run a statement that reads, giving its answer block by block; closing the iterator cancels it."""
     with _worded(), connection.send_query(sql, answer_format, params=dict(parameters)) as blocks:
         yield from blocks

@@ -4,11 +4,12 @@
 
 Offered: queries and inserts by GET (read-only) and POST, in the address or the body; every input and output format of
 the engine; `database`, `default_format`, `query_id`, `wait_end_of_query`, `param_NAME`, sessions, settings in the
-address; packed bodies (gzip, deflate, lz4, zstd, br, bz2); `/ping`; errors, late ones too, and summaries as ClickHouse
+address; packed bodies (gzip, deflate, lz4, zstd, br, bz2); ClickHouse's own packed blocks both ways (`compress`,
+`decompress`); Native as the Go client reads it; `/ping`; errors, late ones too, and summaries as ClickHouse
 words them. A query that only reads ends when its client goes.
-Not offered, and refused in a sentence: ClickHouse's own block compression, external tables, INSERT ... SELECT FROM
-input() with data, roles and users, and whatever reads files or other hosts. Answers are never packed. A query's own id
-in `system.query_log` is the engine's, not the client's, so KILL QUERY by a client's id finds nothing.
+Not offered, and refused in a sentence: external tables, INSERT ... SELECT FROM input() with data, roles and users, and
+whatever reads files or other hosts. HTTP's own packing of answers is not offered either. A query's own id in
+`system.query_log` is the engine's, not the client's, so KILL QUERY by a client's id finds nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import sys
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from streams.embedded import clickhouse_query
+from streams.embedded.clickhouse_blocks import Blocks, packed
 from streams.embedded.clickhouse_engine import Engine, EngineError, error
 from streams.embedded.clickhouse_query import Answer, Place
 from streams.embedded.clickhouse_request import (
@@ -171,7 +174,8 @@ class Handler(BaseHTTPRequestHandler):
         source = unpacked(body, ", ".join(self.headers.get_all("Content-Encoding", [])))
         kind = self.headers.get("Content-Type", "")
         if not kind.lower().startswith("multipart/form-data"):
-            return parse(self.command, self.path, self.headers), source
+            request = parse(self.command, self.path, self.headers)
+            return request, Blocks(source) if request.body_in_blocks else source
         fields = form_fields(kind, b"".join(pieces(source)))
         return parse(self.command, self.path, self.headers, fields), body
 
@@ -182,6 +186,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             with clickhouse_query.answer(self.server.place, request, source, self.connection) as answer:
                 self.connection.settimeout(self.timeout)
+                if request.answer_in_blocks:
+                    answer.blocks = chain.from_iterable(map(packed, answer.blocks))
                 self._send_answer(answer)
         finally:
             self.connection.settimeout(self.timeout)

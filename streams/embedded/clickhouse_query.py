@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -12,7 +12,7 @@ from math import inf
 from socket import socket
 from typing import Any
 
-from streams.embedded import clickhouse_engine, clickhouse_reach, clickhouse_sql
+from streams.embedded import clickhouse_engine, clickhouse_native, clickhouse_reach, clickhouse_sql
 from streams.embedded.clickhouse_engine import Engine, EngineError, error
 from streams.embedded.clickhouse_request import Request, not_offered
 from streams.embedded.clickhouse_turns import AT_ONCE, SHORT_S, Room, Turn, Turns, Watch, too_many
@@ -43,6 +43,8 @@ class Answer:
     format: str | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     elapsed_s: float = 0.0
+    #: Cancels what still runs.
+    end: Callable[[], None] = lambda: None
 
     def summary(self) -> str:
         """ClickHouse's summary: its numbers are strings."""
@@ -93,7 +95,12 @@ def answer(place: Place, request: Request, source: Readable, client: socket) -> 
         _keep_inside(place.engine, connection, request, statement, text)
         rooms = (Room.QUERIES, Room.SHORT) if reads else (Room.QUERIES,)
         with place.turns.turn(*rooms) as turn, _watching(place, mark, client, turn, reads):
-            yield _run(connection, request, statement, _text(text), reads)
+            answered = _run(connection, request, statement, _text(text), reads)
+            try:
+                yield answered
+            finally:
+                # Before its connection is closed: a query that is cancelled after that takes the whole engine with it.
+                answered.end()
 
 
 @contextmanager
@@ -149,20 +156,23 @@ def _run(connection: Any, request: Request, statement: clickhouse_sql.Statement,
     named = None if statement.takes_data else statement.format
     rows_format = named or request.default_format
     given = request.context.parameters
+    newer = rows_format.lower() == "native" and request.revision >= clickhouse_native.REVISION
+    as_read = clickhouse_native.renewed if newer else bytes
     if statement.reads and not request.whole_answer_first and rows_format.lower() in BLOCKWISE:
-        streamed = Answer(iter(()), rows_format)
-        streamed.blocks = _counted(streamed, clickhouse_engine.stream(connection, sql, rows_format, given))
+        results = clickhouse_engine.stream(connection, sql, rows_format, given)
+        streamed = Answer(iter(()), rows_format, end=results.close)
+        streamed.blocks = _counted(streamed, as_read, results)
         return streamed
     done = clickhouse_engine.run(connection, sql, rows_format, given)
-    whole = Answer(iter([done.bytes() or b""]), rows_format if reads or done.size() > 0 else None)
+    whole = Answer(iter([as_read(done.bytes() or b"")]), rows_format if reads or done.size() > 0 else None)
     whole.count(done)
     return whole
 
 
-def _counted(streamed: Answer, results: Iterator[Any]) -> Iterator[bytes]:
+def _counted(streamed: Answer, as_read: Callable[[bytes], bytes], results: Iterator[Any]) -> Iterator[bytes]:
     for result in results:
         streamed.count(result)
-        yield result.bytes()
+        yield as_read(result.bytes())
 
 
 def _head(query: str, source: Readable) -> tuple[bytes, Iterator[bytes]]:

@@ -266,7 +266,6 @@ class TestTheInterface:
             ("SELECT * FROM file('/etc/passwd', 'LineAsString')", {}, 501, "reaches outside the database"),
             ("SELECT 1 INTO OUTFILE '/tmp/x'", {}, 501, "over HTTP"),
             ("INSERT INTO t FROM INFILE '/tmp/x' FORMAT CSV", {}, 501, "over HTTP"),
-            ("SELECT 1", {"compress": "1"}, 501, "leave compress out"),
             ("SELECT 1", {"role": "boss"}, 501, "no roles"),
             ("SELECT 1", {"user": "bob"}, 403, "Authentication failed"),
             ("SELECT 1", {"session_id": "unheard", "session_check": "1"}, 404, "SESSION_NOT_FOUND"),

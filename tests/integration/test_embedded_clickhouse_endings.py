@@ -143,6 +143,14 @@ class TestClientsGone:
         slow = "SELECT sum(sleepEachRow(0.3) + 1) FROM numbers(5) SETTINGS max_block_size = 1"
         assert ask(slow) == (200, "5\n")
 
+    def test_the_engine_lives_on_after_clients_that_went_amid_their_answers(self, port: int, ask: Any) -> None:
+        for read_first in [False] * 60 + [True] * 20:
+            client = begin(port, "SELECT number, toString(number) FROM numbers(100000000)")
+            if read_first:
+                client.recv(1000)
+            client.close()
+        eventually(lambda: ask("SELECT count() FROM system.processes") == (200, "1\n"))
+
     def test_beside_long_queries_only_short_ones_run(
         self, port: int, ask: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

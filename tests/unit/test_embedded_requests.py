@@ -50,6 +50,13 @@ def test_what_is_not_of_the_interface_is_a_setting_of_the_query() -> None:
     assert request.default_format == "TabSeparated"
 
 
+def test_blocks_and_a_revision_are_asked_for_in_the_address() -> None:
+    asked = parse("POST", "/?compress=1&decompress=true&client_protocol_version=54460", headers())
+    assert (asked.answer_in_blocks, asked.body_in_blocks, asked.revision) == (True, True, 54460)
+    plain = parse("POST", "/?compress=0&decompress=false", headers())
+    assert (plain.answer_in_blocks, plain.body_in_blocks, plain.revision) == (False, False, 0)
+
+
 def test_a_get_only_reads_and_a_post_may_write() -> None:
     assert parse("GET", "/?query=x", headers()).only_reads
     assert not parse("POST", "/?query=x", headers()).only_reads
@@ -76,8 +83,6 @@ def test_the_default_user_without_a_password_may_enter(credentials: str) -> None
         ("/", {"X_ClickHouse_Key": "x"}, 516),
         ("/", {"Authorization": "Basic ***"}, 516),
         ("/", {"Authorization": "Bearer token"}, 48),
-        ("/?compress=1", {}, 48),
-        ("/?decompress=1", {}, 48),
         ("/?role=r", {}, 48),
         ("/?session_timeout=soon", {}, 36),
     ],
