@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from chdb.state.sqlitelike import Connection, connect
+
+from streams.embedded.clickhouse_reach import names_outside
 
 #: The engine's share of a machine that also runs Kafka, Postgres and the workers; beyond it a query fails, and only it.
 MEMORY_LIMIT_BYTES = 1_500_000_000
@@ -23,6 +25,11 @@ LIKE_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
 SESSION_TIMEOUT_S = 60.0
 #: A session costs a connection, 0.1 MB; a client that is not closed leaves its session to expire.
 SESSIONS_AT_ONCE = 1000
+
+READONLY = 164
+_TREE_OF = "EXPLAIN AST "
+#: The setting that carries a query's mark.
+_MARKED_BY = "log_comment"
 
 _ERROR = re.compile(r"Code: (?P<code>\d+)\. (?P<rest>DB::.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,6 +63,8 @@ class Context:
     session: str = ""
     session_timeout_s: float = SESSION_TIMEOUT_S
     session_must_exist: bool = False
+    #: What the query can be killed by: the engine takes no id for it.
+    mark: str = ""
 
 
 @dataclass(slots=True)
@@ -78,6 +87,8 @@ class Engine:
         self._lock = threading.Lock()
         self.version = self._anchor.query("SELECT version()", "TabSeparated").bytes().decode().strip()
         self.timezone = self._anchor.query("SELECT timezone()", "TabSeparated").bytes().decode().strip()
+        #: What no statement may call.
+        self.outside = names_outside(self._names("table_functions"), self._names("table_engines", "database_engines"))
 
     @contextmanager
     def connection(self, context: Context) -> Iterator[Connection]:
@@ -100,6 +111,21 @@ class Engine:
                 session.connection.close()
             self._sessions.clear()
         self._anchor.close()
+
+    def kill(self, marks: Sequence[str]) -> None:
+        """Ask the running queries that have these marks to end; they do so in a moment."""
+        connection = self._connect()
+        try:
+            listed = ", ".join(_quoted(mark) for mark in marks)
+            which = f"arrayExists(mark -> endsWith(Settings['{_MARKED_BY}'], mark), [{listed}])"
+            run(connection, f"KILL QUERY WHERE {which} ASYNC", "Null", {})
+        finally:
+            connection.close()
+
+    def _names(self, *tables: str) -> list[str]:
+        sql = " UNION ALL ".join(f"SELECT name FROM system.{table}" for table in tables)
+        names: bytes = self._anchor.query(sql, "TabSeparated").bytes()
+        return names.decode().split()
 
     def _connect(self) -> Connection:
         return connect(f"{self._path}?{urlencode(LIKE_A_SERVER)}")
@@ -162,7 +188,9 @@ def run(connection: Connection, sql: str, answer_format: str, parameters: Mappin
         return connection.query(sql, answer_format, params=dict(parameters))
 
 
-def stream(connection: Connection, sql: str, answer_format: str, parameters: Mapping[str, str]) -> Iterator[Any]:
+def stream(
+    connection: Connection, sql: str, answer_format: str, parameters: Mapping[str, str]
+) -> Generator[Any, None, None]:
     """Run a statement that reads, giving its answer block by block; closing the iterator cancels it."""
     with _worded(), connection.send_query(sql, answer_format, params=dict(parameters)) as blocks:
         yield from blocks
@@ -174,6 +202,16 @@ def insert(connection: Connection, sql: str, data_format: str, data: Iterator[by
         for piece in data:
             inserter.append(piece)
         return inserter.finish()
+
+
+def tree(connection: Connection, sql: str, parameters: Mapping[str, str]) -> str:
+    """A statement as the engine's parser sees it, a node a line; raises EngineError where it does not parse."""
+    try:
+        return str(run(connection, _TREE_OF + sql, "TabSeparatedRaw", parameters).bytes().decode(errors="replace"))
+    except EngineError as raised:
+        # The client's statement begins later in what was parsed.
+        text = re.sub(r"(?<=failed at position )\d+", lambda found: str(int(found[0]) - len(_TREE_OF)), str(raised))
+        raise EngineError(raised.code, text) from raised
 
 
 def classify(connection: Connection, sql: str) -> tuple[int, str]:
@@ -196,7 +234,18 @@ def _worded() -> Iterator[None]:
 def _apply(connection: Connection, context: Context) -> None:
     if context.database:
         run(connection, f"USE {_quoted_name(context.database)}", "Null", {})
-    _set(connection, context.settings)
+    _mark(connection, context)
+    _set(connection, {name: value for name, value in context.settings.items() if name != _MARKED_BY})
+
+
+def _mark(connection: Connection, context: Context) -> None:
+    """Put the mark behind the client's own comment. A session that made itself read-only runs without a mark."""
+    comment = f"{context.settings.get(_MARKED_BY, '')} {context.mark}"
+    try:
+        _set(connection, {_MARKED_BY: comment})
+    except EngineError as refused:
+        if refused.code != READONLY:
+            raise
 
 
 def _set(connection: Connection, settings: Mapping[str, str]) -> None:

@@ -4,28 +4,34 @@
 
 Offered: queries and inserts by GET (read-only) and POST, in the address or the body; every input and output format of
 the engine; `database`, `default_format`, `query_id`, `wait_end_of_query`, `param_NAME`, sessions, settings in the
-address; packed bodies (gzip, deflate, lz4, zstd, br, bz2); `/ping`; errors and summaries as ClickHouse words them.
-Not offered, and refused in a sentence: ClickHouse's own block compression, external tables, INSERT ... SELECT FROM
-input() with data, roles and users, and whatever reads files or other hosts. Answers are never packed. A query's own id
-in `system.query_log` is the engine's, not the client's, so KILL QUERY by a client's id finds nothing.
+address; packed bodies (gzip, deflate, lz4, zstd, br, bz2); ClickHouse's own packed blocks both ways (`compress`,
+`decompress`); Native as the Go client reads it; `/ping`; errors, late ones too, and summaries as ClickHouse
+words them. A query that only reads ends when its client goes.
+Not offered, and refused in a sentence: external tables, INSERT ... SELECT FROM input() with data, roles and users, and
+whatever reads files or other hosts. HTTP's own packing of answers is not offered either. A query's own id in
+`system.query_log` is the engine's, not the client's, so KILL QUERY by a client's id finds nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import secrets
 import signal
 import socket
+import string
 import sys
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from streams.embedded import clickhouse_query
+from streams.embedded.clickhouse_blocks import Blocks, packed
 from streams.embedded.clickhouse_engine import Engine, EngineError, error
-from streams.embedded.clickhouse_query import Answer
+from streams.embedded.clickhouse_query import Answer, Place
 from streams.embedded.clickhouse_request import (
     Request,
     content_type,
@@ -35,15 +41,13 @@ from streams.embedded.clickhouse_request import (
     parse,
     status_of,
 )
-from streams.embedded.http_body import Body, BodyRefused, Readable, pieces, unpacked
+from streams.embedded.clickhouse_turns import Turns, Watch
+from streams.embedded.http_body import Body, BodyRefused, Readable, pieces
+from streams.embedded.http_packing import unpacked
 from streams.embedded.ports import LOOPBACK
 
 log = logging.getLogger("clickhouse")
 
-#: Queries beyond what the cores can do side by side only share the engine's memory between more of them.
-QUERIES_AT_ONCE = 16
-#: How long a query waits for its turn before it is told that there are too many.
-TURN_WITHIN_S = 30.0
 CONNECTIONS_AT_ONCE = 256
 #: A connection that says nothing for this long is closed.
 IDLE_TIMEOUT_S = 300
@@ -52,8 +56,13 @@ DRAIN_LIMIT_BYTES = 16 * 1024 * 1024
 DRAIN_PIECE_BYTES = 64 * 1024
 #: An answer smaller than this is sent whole, with its summary and an error's true status.
 WHOLE_ANSWER_BYTES = 1024 * 1024
-#: Time for running queries to end when the server stops.
+#: What a client may wait between two pieces of its insert, whose turn others wait for.
+STALLED_INSERT_S = 20.0
+#: Time for running queries to end when the server stops, and for those to end that had to be told.
 LAST_QUERIES_S = 5.0
+#: ClickHouse's own bounds of an error that comes amid an answer, which its clients rely on.
+TAG_CHARACTERS = 16
+LATE_ERROR_LIMIT_BYTES = 16 * 1024
 
 _PLAIN = "text/plain; charset=UTF-8"
 _FIXED_PAGES = ("/ping", "/replicas_status")
@@ -66,8 +75,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = CONNECTIONS_AT_ONCE
 
     def __init__(self, address: tuple[str, int], engine: Engine) -> None:
-        self.engine = engine
-        self.turns = threading.BoundedSemaphore(QUERIES_AT_ONCE)
+        self.place = Place(engine, Turns(), Watch(engine.kill))
         self._connections = threading.BoundedSemaphore(CONNECTIONS_AT_ONCE)
         super().__init__(address, Handler)
 
@@ -92,9 +100,11 @@ class Server(ThreadingHTTPServer):
             log.exception("a request from %s failed", client_address)
 
     def end_queries(self) -> None:
-        """Give the running queries a last moment, and let no other one begin."""
-        for _ in range(QUERIES_AT_ONCE):
-            self.turns.acquire(timeout=LAST_QUERIES_S)
+        """Give what runs a last moment, then end the queries that only read."""
+        if not self.place.turns.all_ended(LAST_QUERIES_S):
+            self.place.watch.end_all()
+            self.place.turns.all_ended(LAST_QUERIES_S)
+        self.place.watch.stop()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -108,6 +118,7 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 64 * 1024
     #: Of the request being served.
     _query_id = ""
+    _tag = ""
     _began = False
     _body: Body | None = None
 
@@ -136,6 +147,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self._query_id = ""
+        self._tag = "".join(secrets.choice(string.ascii_letters) for _ in range(TAG_CHARACTERS))
         self._body = None
         self._began = False
         try:
@@ -157,33 +169,34 @@ class Handler(BaseHTTPRequestHandler):
             self._drain()
 
     def _read(self, body: Body) -> tuple[Request, Readable]:
-        source = unpacked(body, self.headers.get("Content-Encoding", ""))
+        if self.command == "POST" and not {"Content-Length", "Transfer-Encoding"} & set(self.headers):
+            raise error(381, "A POST needs a Content-Length, or to be chunked", "HTTP_LENGTH_REQUIRED")
+        source = unpacked(body, ", ".join(self.headers.get_all("Content-Encoding", [])))
         kind = self.headers.get("Content-Type", "")
         if not kind.lower().startswith("multipart/form-data"):
-            return parse(self.command, self.path, self.headers), source
+            request = parse(self.command, self.path, self.headers)
+            return request, Blocks(source) if request.body_in_blocks else source
         fields = form_fields(kind, b"".join(pieces(source)))
         return parse(self.command, self.path, self.headers, fields), body
 
     def _query(self, request: Request, source: Readable) -> None:
         # An id with a line's end in it would become a header of its own.
         self._query_id = "".join(c for c in request.query_id if c.isprintable()) or str(uuid.uuid4())
-        if not self.server.turns.acquire(timeout=TURN_WITHIN_S):
-            sentence = f"{QUERIES_AT_ONCE} queries are running and none has ended in {TURN_WITHIN_S:.0f} s: try again"
-            raise error(202, sentence, "TOO_MANY_SIMULTANEOUS_QUERIES")
+        self.connection.settimeout(STALLED_INSERT_S)
         try:
-            with clickhouse_query.answer(self.server.engine, request, source) as answer:
+            with clickhouse_query.answer(self.server.place, request, source, self.connection) as answer:
+                self.connection.settimeout(self.timeout)
+                if request.answer_in_blocks:
+                    answer.blocks = chain.from_iterable(map(packed, answer.blocks))
                 self._send_answer(answer)
         finally:
-            self.server.turns.release()
+            self.connection.settimeout(self.timeout)
 
     def _send_answer(self, answer: Answer) -> None:
-        """Send an answer whole where it is small, else as it comes.
-
-        An error after that has begun can only cut the connection: the client sees an answer that does not end.
-        """
+        """Send an answer whole where it is small, else as it comes."""
         kept: list[bytes] = []
         size = 0
-        headers = {"X-ClickHouse-Timezone": self.server.engine.timezone}
+        headers = {"X-ClickHouse-Timezone": self.server.place.engine.timezone}
         if answer.format is not None:
             headers["X-ClickHouse-Format"] = answer.format
         kind = _PLAIN if answer.format is None else content_type(answer.format)
@@ -212,6 +225,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("X-ClickHouse-Server-Display-Name", "norn")
         if self._query_id:
             self.send_header("X-ClickHouse-Query-Id", self._query_id)
+        self.send_header("X-ClickHouse-Exception-Tag", self._tag)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -223,24 +237,38 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _refuse(self, status: int, code: int, message: str) -> None:
+        text = f"{message} (version {self.server.place.engine.version} (embedded build))\n"
         if self._began:
-            log.warning("an answer was cut off by its error: %s", message)
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self._break_off(text)
             return
-        text = f"{message} (version {self.server.engine.version} (embedded build))\n"
         self._send(status, text.encode(), _PLAIN, {"X-ClickHouse-Exception-Code": str(code)})
+
+    def _break_off(self, text: str) -> None:
+        """Tell an error amid an answer as ClickHouse 25.11 and later do: after the rows, then without the last chunk.
+
+        The tag, which the answer's headers named, tells a client that these lines are no rows.
+        """
+        log.warning("an answer was broken off by its error: %s", text.rstrip())
+        told = text.encode()[:LATE_ERROR_LIMIT_BYTES].decode(errors="ignore").rstrip().encode() + b"\n"
+        tag = self._tag.encode()
+        marker = b"\r\n__exception__\r\n"
+        self._send_chunk(marker + tag + b"\r\n" + told + b"%d " % len(told) + tag + marker)
+        self.wfile.flush()
+        self.close_connection = True
+        # Only the sending half: what the client has not read yet must still reach it.
+        self.connection.shutdown(socket.SHUT_WR)
 
     def _drain(self) -> None:
         """Read what is left of the body, so that the next request begins where it should."""
         self.wfile.flush()
         left = DRAIN_LIMIT_BYTES
+        body = self._body
         try:
-            while self._body is not None and not self._body.finished and left > 0:
-                left -= len(self._body.read(DRAIN_PIECE_BYTES))
-        except BodyRefused:
-            self.close_connection = True
-        if self._body is None or not self._body.finished:
+            while body is not None and not body.finished and not body.broken and left > 0:
+                left -= len(body.read(DRAIN_PIECE_BYTES))
+        except BodyRefused as refusal:
+            log.info("what was left of a refused body could not be read: %s", refusal)
+        if body is None or not body.finished:
             self.close_connection = True
 
 

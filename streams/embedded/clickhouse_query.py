@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from math import inf
+from socket import socket
 from typing import Any
 
-from streams.embedded import clickhouse_engine, clickhouse_sql
-from streams.embedded.clickhouse_engine import Engine, error
+from streams.embedded import clickhouse_engine, clickhouse_native, clickhouse_reach, clickhouse_sql
+from streams.embedded.clickhouse_engine import Engine, EngineError, error
 from streams.embedded.clickhouse_request import Request, not_offered
+from streams.embedded.clickhouse_turns import AT_ONCE, SHORT_S, Room, Turn, Turns, Watch, too_many
 from streams.embedded.http_body import Readable, pieces
 
 #: ClickHouse's own `max_query_size`: what of a request may be SQL.
@@ -39,6 +43,8 @@ class Answer:
     format: str | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     elapsed_s: float = 0.0
+    #: Cancels what still runs.
+    end: Callable[[], None] = lambda: None
 
     def summary(self) -> str:
         """ClickHouse's summary: its numbers are strings."""
@@ -56,25 +62,75 @@ class Answer:
         self.elapsed_s += result.elapsed()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where requests are answered: the engine, whose turn it is, and who ends what nobody waits for."""
+
+    engine: Engine
+    turns: Turns
+    watch: Watch
+
+
 @contextmanager
-def answer(engine: Engine, request: Request, source: Readable) -> Iterator[Answer]:
-    """The answer to a request whose body is `source`; the query may still run while its blocks are read.
+def answer(place: Place, request: Request, source: Readable, client: socket) -> Iterator[Answer]:
+    """The answer to a request of a client whose body is `source`; the query may still run while its blocks are read.
 
     Raises EngineError as ClickHouse words it, and BodyRefused for a body that cannot be read.
     """
     head, rest = _head(request.query, source)
     statement = clickhouse_sql.read(head)
-    if statement.refusal is not None:
-        raise not_offered(statement.refusal)
     if not statement.keyword:
         raise error(62, "Empty query", "SYNTAX_ERROR")
-    with engine.connection(request.context) as connection:
+    mark = str(uuid.uuid4())
+    with place.engine.connection(replace(request.context, mark=mark)) as connection:
         if statement.takes_data and not request.context.parameters:
             if request.only_reads:
                 raise _read_only()
-            yield _insert(connection, statement, head, rest)
-        else:
-            yield _run(connection, request, statement, _whole(head, rest))
+            _keep_inside(place.engine, connection, request, statement, head)
+            with place.turns.turn(Room.INSERTS):
+                yield _insert(connection, statement, head, rest)
+            return
+        text = _whole(head, rest)
+        reads = _check(connection, request, statement, _text(text)) == "READ_ONLY"
+        _keep_inside(place.engine, connection, request, statement, text)
+        rooms = (Room.QUERIES, Room.SHORT) if reads else (Room.QUERIES,)
+        with place.turns.turn(*rooms) as turn, _watching(place, mark, client, turn, reads):
+            answered = _run(connection, request, statement, _text(text), reads)
+            try:
+                yield answered
+            finally:
+                # Before its connection is closed: a query that is cancelled after that takes the whole engine with it.
+                answered.end()
+
+
+@contextmanager
+def _watching(place: Place, mark: str, client: socket, turn: Turn, reads: bool) -> Iterator[None]:
+    """Have a query that only reads ended when its client goes, or when it is not as short as it has to be."""
+    if not reads:
+        yield
+        return
+    within_s = SHORT_S if turn.room is Room.SHORT else inf
+    with place.watch.over(mark, client, within_s, lambda: place.turns.lengthen(turn)) as watched:
+        try:
+            yield
+        except EngineError as raised:
+            if not watched.over:
+                raise
+            sentence = f"{AT_ONCE[Room.QUERIES]} queries are running, and this one took more than {SHORT_S:.0f} s"
+            raise too_many(sentence) from raised
+
+
+def _keep_inside(
+    engine: Engine, connection: Any, request: Request, statement: clickhouse_sql.Statement, sql: bytes
+) -> None:
+    """Raise EngineError for a statement that reaches outside the database."""
+    parsed = _text(sql[: statement.head_end])
+    if statement.takes_data:
+        parsed += "\nFORMAT Null"
+    tree = clickhouse_engine.tree(connection, parsed, request.context.parameters)
+    refusal = clickhouse_reach.refusal(tree, statement.tokens, engine.outside)
+    if refusal is not None:
+        raise not_offered(refusal)
 
 
 def _insert(connection: Any, statement: clickhouse_sql.Statement, head: bytes, rest: Iterator[bytes]) -> Answer:
@@ -86,31 +142,37 @@ def _insert(connection: Any, statement: clickhouse_sql.Statement, head: bytes, r
     return inserted
 
 
-def _run(connection: Any, request: Request, statement: clickhouse_sql.Statement, text: bytes) -> Answer:
-    sql = _text(text)
+def _check(connection: Any, request: Request, statement: clickhouse_sql.Statement, sql: str) -> str:
+    """The kind of a statement, as the engine calls it; raises EngineError for what may not be asked."""
     statements, kind = clickhouse_engine.classify(connection, sql)
     if statements > 1:
         raise error(62, "Multi-statements are not allowed: send one statement a request", "SYNTAX_ERROR")
     if request.only_reads and kind not in ("READ_ONLY", "UNKNOWN") and statement.keyword not in ("SET", "USE"):
         raise _read_only()
+    return kind
+
+
+def _run(connection: Any, request: Request, statement: clickhouse_sql.Statement, sql: str, reads: bool) -> Answer:
     named = None if statement.takes_data else statement.format
     rows_format = named or request.default_format
     given = request.context.parameters
+    newer = rows_format.lower() == "native" and request.revision >= clickhouse_native.REVISION
+    as_read = clickhouse_native.renewed if newer else bytes
     if statement.reads and not request.whole_answer_first and rows_format.lower() in BLOCKWISE:
-        streamed = Answer(iter(()), rows_format)
-        streamed.blocks = _counted(streamed, clickhouse_engine.stream(connection, sql, rows_format, given))
+        results = clickhouse_engine.stream(connection, sql, rows_format, given)
+        streamed = Answer(iter(()), rows_format, end=results.close)
+        streamed.blocks = _counted(streamed, as_read, results)
         return streamed
     done = clickhouse_engine.run(connection, sql, rows_format, given)
-    answers = kind == "READ_ONLY" or done.size() > 0
-    whole = Answer(iter([done.bytes() or b""]), rows_format if answers else None)
+    whole = Answer(iter([as_read(done.bytes() or b"")]), rows_format if reads or done.size() > 0 else None)
     whole.count(done)
     return whole
 
 
-def _counted(streamed: Answer, results: Iterator[Any]) -> Iterator[bytes]:
+def _counted(streamed: Answer, as_read: Callable[[bytes], bytes], results: Iterator[Any]) -> Iterator[bytes]:
     for result in results:
         streamed.count(result)
-        yield result.bytes()
+        yield as_read(result.bytes())
 
 
 def _head(query: str, source: Readable) -> tuple[bytes, Iterator[bytes]]:

@@ -45,8 +45,6 @@ _RESERVED = frozenset(
 )
 #: Parameters that change what is sent, and which this server does not do; a value of 0 asks for nothing.
 _NOT_OFFERED = {
-    "compress": "answers in ClickHouse's own compressed blocks are not offered: leave compress out",
-    "decompress": "bodies in ClickHouse's own compressed blocks are not offered: use Content-Encoding",
     "role": "the embedded engine has one user and no roles: leave role out",
     "close_session": "a session ends by itself after session_timeout: leave close_session out",
 }
@@ -60,6 +58,7 @@ _STATUS = {
     **dict.fromkeys((16, 46, 47, 50, 56, 60, 63, 73, 81, 115, 372), 404),
     **dict.fromkeys((159,), 408),
     **dict.fromkeys((373,), 409),
+    **dict.fromkeys((381,), 411),
     **dict.fromkeys((158,), 413),
     **dict.fromkeys((1, 48, 344), 501),
     **dict.fromkeys((202, 209, 439), 503),
@@ -91,6 +90,11 @@ class Request:
     only_reads: bool
     #: Nothing is sent before the query has ended.
     whole_answer_first: bool
+    #: Whether the answer goes out, and the body comes in, in ClickHouse's own packed blocks.
+    answer_in_blocks: bool = False
+    body_in_blocks: bool = False
+    #: What the client reads of the format Native.
+    revision: int = 0
 
 
 def parse(method: str, target: str, headers: Message, fields: Mapping[str, str] | None = None) -> Request:
@@ -98,7 +102,7 @@ def parse(method: str, target: str, headers: Message, fields: Mapping[str, str] 
     given = {**dict(parse_qsl(urlsplit(target).query, keep_blank_values=True)), **(fields or {})}
     _authenticate(given, headers)
     for name, sentence in _NOT_OFFERED.items():
-        if given.get(name, "0") not in ("0", "", "false"):
+        if _flag(given, name):
             raise not_offered(sentence)
     context = Context(
         database=given.get("database", "") or headers.get("X-ClickHouse-Database", ""),
@@ -114,7 +118,10 @@ def parse(method: str, target: str, headers: Message, fields: Mapping[str, str] 
         default_format=given.get("default_format", "") or headers.get("X-ClickHouse-Format", "") or DEFAULT_FORMAT,
         query_id=given.get("query_id", ""),
         only_reads=method == "GET",
-        whole_answer_first=given.get("wait_end_of_query", "0") in ("1", "true"),
+        whole_answer_first=_flag(given, "wait_end_of_query"),
+        answer_in_blocks=_flag(given, "compress"),
+        body_in_blocks=_flag(given, "decompress"),
+        revision=int(_number(given, "client_protocol_version", 0)),
     )
 
 
@@ -174,6 +181,10 @@ def _authenticate(given: Mapping[str, str], headers: Message) -> None:
     if user != USER or password:
         sentence = f"{user}: Authentication failed: the embedded server has one user, {USER}, without a password"
         raise error(516, sentence, "AUTHENTICATION_FAILED")
+
+
+def _flag(given: Mapping[str, str], name: str) -> bool:
+    return given.get(name, "0").lower() not in ("0", "", "false")
 
 
 def _number(given: Mapping[str, str], name: str, default: float) -> float:

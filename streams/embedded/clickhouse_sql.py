@@ -10,31 +10,44 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: Whitespace and comments first; a string that does not end is left to the engine to complain about.
+#: Whitespace, Unicode's too, and comments first; a string that does not end is left to the engine to complain about.
 _TOKEN = re.compile(
     rb"""
-      (?P<space>   \s+ | --[^\n]* | \#[\ !][^\n]* | /\*.*?\*/ )
-    | (?P<string>  '(?:[^'\\]|\\.|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
-    | (?P<quoted>  "(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*` )
-    | (?P<word>    [A-Za-z_][A-Za-z0-9_]* )
+      (?P<space>   \s+ | \xc2\xa0 | \xe1\x9a\x80 | \xe1\xa0\x8e | \xe2\x80[\x80-\x8d\xa8\xa9\xaf] | \xe2\x81[\x9f\xa0]
+                   | \xe3\x80\x80 | \xef\xbb\xbf | --[^\n]* | \#[\ !][^\n]* | /\*.*?\*/ )
+    | (?P<string>  '(?:[^'\\]|\\.|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | \xe2\x80\x98.*?\xe2\x80\x99 )
+    | (?P<quoted>  "(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*` | \xe2\x80\x9c.*?\xe2\x80\x9d )
+    | (?P<word>    [A-Za-z_$][A-Za-z0-9_$]* )
     | (?P<number>  [0-9][A-Za-z0-9_.]* )
     | (?P<sign>    . )
     """,
     re.DOTALL | re.VERBOSE,
 )
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 
-#: What reaches outside the database: files of the account that runs the server, other hosts, programs. ClickHouse's
-#: own server confines these by its configuration, which the embedded engine does not read; no local user or web page
-#: shall read a developer's files through a database without a password.
-_NAMES_OUTSIDE = """
-    arrowflight azureblobstorage azureblobstoragecluster azurequeue cluster clusterallreplicas deltalake
-    deltalakeazure deltalakecluster deltalakelocal deltalakes3 disk executable executablepool file filecluster
-    gcs hdfs hdfscluster hive http https hudi hudicluster iceberg icebergazure icebergcluster iceberghdfs
-    iceberglocal icebergs3 jdbc kafka materializedmysql materializedpostgresql mongodb mysql nats odbc paimon
-    paimonlocal paimons3 postgresql python rabbitmq redis remote remotesecure s3 s3cluster s3queue sqlite url
-    urlcluster ytsaurus
-"""
-_OUTSIDE = frozenset(_NAMES_OUTSIDE.split())
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of a statement: a word, a quoted name, a string, a number or a sign."""
+
+    kind: str
+    text: bytes
+    start: int
+    end: int
+
+    @property
+    def keyword(self) -> str:
+        """A word in capitals; empty for anything else."""
+        return self.text.decode("ascii").upper() if self.kind == "word" else ""
+
+    @property
+    def name(self) -> str:
+        """A word or a quoted name in small letters, its escapes undone; empty for anything else."""
+        if self.kind == "word":
+            return self.text.decode("ascii").lower()
+        if self.kind != "quoted":
+            return ""
+        return _ESCAPE.sub(_unescaped, self.text.decode(errors="replace")[1:-1]).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +61,8 @@ class Statement:
     #: For an INSERT with data: where its SQL ends (before FORMAT or VALUES), and where the data begins.
     head_end: int | None = None
     data_start: int | None = None
-    #: Why the server does not run it; None when it does.
-    refusal: str | None = None
+    #: What was read of it: all but an INSERT's data.
+    tokens: Sequence[Token] = ()
 
     @property
     def takes_data(self) -> bool:
@@ -62,21 +75,8 @@ class Statement:
         return self.keyword in ("SELECT", "WITH", "FROM", "(")
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: bytes
-    start: int
-    end: int
-
-    @property
-    def keyword(self) -> str:
-        return self.text.decode("ascii").upper() if self.kind == "word" else ""
-
-    @property
-    def name(self) -> str:
-        text = self.text[1:-1] if self.kind == "quoted" else self.text
-        return text.decode(errors="replace").lower() if self.kind in ("word", "quoted") else ""
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else found[2]
 
 
 def read(sql: bytes) -> Statement:
@@ -87,44 +87,44 @@ def read(sql: bytes) -> Statement:
         return Statement("")
     keyword = first.keyword or first.text.decode(errors="replace")
     if keyword == "INSERT":
-        return _read_insert(sql, tokens)
+        return _read_insert(sql, first, tokens)
     rest = [first, *tokens]
-    return Statement(keyword, format=_output_format(rest), refusal=_refusal(rest))
+    return Statement(keyword, format=_output_format(rest), tokens=rest)
 
 
-def _tokens(sql: bytes) -> Iterator[_Token]:
+def _tokens(sql: bytes) -> Iterator[Token]:
     for found in _TOKEN.finditer(sql):
         kind = str(found.lastgroup) if found.lastgroup != "tag" else "string"
         if kind != "space":
-            yield _Token(kind, found.group(), found.start(), found.end())
+            yield Token(kind, found.group(), found.start(), found.end())
 
 
-def _read_insert(sql: bytes, tokens: Iterator[_Token]) -> Statement:
+def _read_insert(sql: bytes, first: Token, tokens: Iterator[Token]) -> Statement:
     """INSERT INTO [TABLE] target [(columns)] [SETTINGS ...] then FORMAT name, VALUES, or a SELECT of any shape."""
-    seen: list[_Token] = []
+    seen: list[Token] = []
     depth = 0
     for token in tokens:
         keyword = token.keyword
         depth += {b"(": 1, b")": -1}.get(token.text, 0)
         targeted = _has_target(seen)
         if targeted and depth == 0 and keyword == "VALUES":
-            return Statement("INSERT", "Values", token.start, token.end, _refusal(seen))
+            return Statement("INSERT", "Values", token.start, token.end, [first, *seen])
         if targeted and depth == 0 and keyword == "FORMAT":
             name = next(tokens, None)
             if name is not None and name.kind == "word" and name.keyword == "VALUES":
-                return Statement("INSERT", "Values", token.start, name.end, _refusal(seen))
+                return Statement("INSERT", "Values", token.start, name.end, [first, *seen])
             if name is not None and name.kind == "word":
                 return Statement(
-                    "INSERT", name.text.decode(), token.start, _after_format(sql, name.end), _refusal(seen)
+                    "INSERT", name.text.decode(), token.start, _after_format(sql, name.end), [first, *seen]
                 )
         opened = depth == 0 or seen[-1].text == b"("
         seen.append(token)
         if targeted and ((keyword in ("SELECT", "WITH") and opened) or (keyword == "FROM" and depth == 0)):
             seen.extend(tokens)
-    return Statement("INSERT", refusal=_refusal(seen))
+    return Statement("INSERT", tokens=[first, *seen])
 
 
-def _has_target(seen: Sequence[_Token]) -> bool:
+def _has_target(seen: Sequence[Token]) -> bool:
     """Whether the target has been named, so that a table called format is not taken for the keyword."""
     names = [t for t in seen if t.keyword not in ("INTO", "TABLE", "FUNCTION")]
     return bool(names) and seen[-1].text != b"."
@@ -136,7 +136,7 @@ def _after_format(sql: bytes, end: int) -> int:
     return found.end() if found else end
 
 
-def _output_format(tokens: Sequence[_Token]) -> str | None:
+def _output_format(tokens: Sequence[Token]) -> str | None:
     depth = 0
     named: str | None = None
     for token, following in pairwise(tokens):
@@ -144,12 +144,3 @@ def _output_format(tokens: Sequence[_Token]) -> str | None:
         if depth == 0 and token.keyword == "FORMAT" and following.kind == "word":
             named = following.text.decode()
     return named
-
-
-def _refusal(tokens: Sequence[_Token]) -> str | None:
-    for token, following in pairwise(tokens):
-        if (token.keyword, following.keyword) in (("INTO", "OUTFILE"), ("FROM", "INFILE")):
-            return f"{token.keyword} {following.keyword} is for files of the server: send or fetch the data over HTTP"
-        if following.text == b"(" and token.name in _OUTSIDE:
-            return f"{token.name}() reaches outside the database, which the embedded server does not offer"
-    return None

@@ -1,9 +1,9 @@
-"""The body of an HTTP request as a file: framed by length or in chunks, unpacked, never more than a limit."""
+"""The body of an HTTP request as a file: framed by length or in chunks, up to a limit, never cut off unnoticed."""
 
 from __future__ import annotations
 
 import io
-import zlib
+import re
 from collections.abc import Iterator
 from email.message import Message
 from typing import Protocol
@@ -14,11 +14,12 @@ BODY_LIMIT_BYTES = 1024 * 1024 * 1024
 PIECE_BYTES = 1024 * 1024
 #: A chunk's size is written as a short hexadecimal number; a longer line is not HTTP.
 CHUNK_LINE_LIMIT_BYTES = 1024
+#: Lines after the last chunk; nobody sends more than a checksum there.
+TRAILERS_MAX = 100
 
-#: Content-Encoding as HTTP names it, and as pyarrow does.
-_CODECS = {"lz4": "lz4", "zstd": "zstd", "br": "brotli", "bz2": "bz2"}
-#: zlib's window bits for each of its two wrappings.
-_ZLIB = {"gzip": 31, "deflate": 15}
+#: Python reads `-5`, `0x5` and `1_0` as numbers, and would take a body to end where it does not.
+_DECIMAL = re.compile(r"[0-9]{1,18}")
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
 class BodyRefused(Exception):
@@ -37,13 +38,20 @@ class Readable(Protocol):
 
 
 class Body(io.RawIOBase):
-    """The bytes between a request's headers and the next request, whatever way they are framed."""
+    """The bytes between a request's headers and the next request, whatever way they are framed.
+
+    Raises BodyRefused for headers by which nobody can tell where it ends.
+    """
 
     def __init__(self, connection: io.BufferedIOBase, headers: Message) -> None:
         self._connection = connection
-        self._chunked = headers.get("Transfer-Encoding", "identity").lower() == "chunked"
+        #: The bytes read so far.
+        self.taken = 0
+        #: Whether all of it was read, so that the next request follows; never of one that is broken.
+        self.finished = False
+        self.broken = False
+        self._chunked = _is_chunked(headers)
         self._left = 0 if self._chunked else _length(headers)
-        self._taken = 0
         self.finished = not self._chunked and self._left == 0
 
     def readable(self) -> bool:
@@ -65,47 +73,48 @@ class Body(io.RawIOBase):
             self._next_chunk()
             if self.finished:
                 return b""
-        piece = self._connection.read(min(wanted, self._left))
+        try:
+            piece = self._connection.read(min(wanted, self._left))
+        except TimeoutError:
+            raise self._broken("the body's next piece did not come in time", 408) from None
         if not piece:
-            self.finished = True
-            raise BodyRefused(400, "the request ended before its body did")
+            raise self._broken("the request ended before its body did")
         self._left -= len(piece)
-        self._taken += len(piece)
-        if self._taken > BODY_LIMIT_BYTES:
+        self.taken += len(piece)
+        if self.taken > BODY_LIMIT_BYTES:
             raise BodyRefused(413, f"the body is larger than {BODY_LIMIT_BYTES} bytes: send it in several inserts")
         if self._left == 0:
             if self._chunked:
-                self._connection.readline(CHUNK_LINE_LIMIT_BYTES)
+                self._end_chunk()
             else:
                 self.finished = True
         return piece
 
     def _next_chunk(self) -> None:
         line = self._connection.readline(CHUNK_LINE_LIMIT_BYTES)
-        try:
-            self._left = int(line.split(b";")[0], 16)
-        except ValueError:
-            self.finished = True
-            raise BodyRefused(400, "the body's chunks are not framed as HTTP says") from None
+        size = line.split(b";")[0].strip()
+        if not line.endswith(b"\n") or not _HEXADECIMAL.fullmatch(size):
+            raise self._broken("the body's chunks are not framed as HTTP says, or it was cut off")
+        self._left = int(size, 16)
         if self._left == 0:
-            while self._connection.readline(CHUNK_LINE_LIMIT_BYTES) not in (b"\r\n", b"\n", b""):
-                pass
-            self.finished = True
+            self._end_body()
 
+    def _end_chunk(self) -> None:
+        if self._connection.readline(CHUNK_LINE_LIMIT_BYTES) not in (b"\r\n", b"\n"):
+            raise self._broken("a chunk of the body is longer than it says, or the body was cut off")
 
-def unpacked(body: Body, encoding: str) -> Readable:
-    """The body with its Content-Encoding undone; raises BodyRefused for one that is not known."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return body
-    if name in _ZLIB:
-        return _Inflated(body, _ZLIB[name])
-    if name in _CODECS:
-        import pyarrow
+    def _end_body(self) -> None:
+        """Read the lines after the last chunk, which all of the body came before."""
+        for _ in range(TRAILERS_MAX):
+            if self._connection.readline(CHUNK_LINE_LIMIT_BYTES) in (b"\r\n", b"\n", b""):
+                self.finished = True
+                return
+        raise self._broken(f"more than {TRAILERS_MAX} lines follow the body's last chunk")
 
-        return _Bounded(pyarrow.CompressedInputStream(pyarrow.PythonFile(body, mode="r"), _CODECS[name]))
-    known = ", ".join(sorted([*_ZLIB, *_CODECS]))
-    raise BodyRefused(501, f"Content-Encoding {name} is not offered: send one of {known}, or nothing")
+    def _broken(self, reason: str, status: int = 400) -> BodyRefused:
+        """Where the next request begins can no longer be told."""
+        self.broken = True
+        return BodyRefused(status, reason)
 
 
 def pieces(source: Readable) -> Iterator[bytes]:
@@ -114,53 +123,24 @@ def pieces(source: Readable) -> Iterator[bytes]:
         yield piece
 
 
+def _is_chunked(headers: Message) -> bool:
+    codings = ", ".join(headers.get_all("Transfer-Encoding", [])).strip().lower()
+    if codings in ("", "identity"):
+        return False
+    if codings != "chunked":
+        raise BodyRefused(
+            501, f"Transfer-Encoding {codings} is not offered: send chunked, and pack by Content-Encoding"
+        )
+    if "Content-Length" in headers:
+        raise BodyRefused(400, "the body has both a Content-Length and a Transfer-Encoding: send one of them")
+    return True
+
+
 def _length(headers: Message) -> int:
-    text = headers.get("Content-Length", "0")
-    if not text.isdigit():
-        raise BodyRefused(400, f"Content-Length {text!r} is not a number")
+    given = {text.strip() for text in ",".join(headers.get_all("Content-Length", ["0"])).split(",")}
+    text = given.pop()
+    if given or not _DECIMAL.fullmatch(text):
+        raise BodyRefused(400, f"Content-Length {headers['Content-Length']!r} is not a number")
     if int(text) > BODY_LIMIT_BYTES:
         raise BodyRefused(413, f"the body is larger than {BODY_LIMIT_BYTES} bytes: send it in several inserts")
     return int(text)
-
-
-class _Bounded:
-    """A file that refuses to give more than the limit: a small body may unpack to anything."""
-
-    def __init__(self, source: Readable) -> None:
-        self._source = source
-        self._given = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        try:
-            piece = bytes(self._source.read(size if size >= 0 else BODY_LIMIT_BYTES + 1))
-        except OSError as error:
-            raise BodyRefused(400, f"the body does not unpack: {error}") from error
-        self._given += len(piece)
-        if self._given > BODY_LIMIT_BYTES:
-            raise BodyRefused(413, f"the body unpacks to more than {BODY_LIMIT_BYTES} bytes: send several inserts")
-        return piece
-
-
-class _Inflated(_Bounded):
-    """gzip and deflate, by zlib."""
-
-    def __init__(self, body: Body, window_bits: int) -> None:
-        super().__init__(_Zlib(body, window_bits))
-
-
-class _Zlib:
-    def __init__(self, body: Body, window_bits: int) -> None:
-        self._body = body
-        self._inflater = zlib.decompressobj(window_bits)
-
-    def read(self, size: int = -1, /) -> bytes:
-        given = b""
-        while not given and not self._inflater.eof:
-            packed = self._inflater.unconsumed_tail or self._body.read(PIECE_BYTES)
-            if not packed:
-                raise BodyRefused(400, "the packed body ends too early")
-            try:
-                given = self._inflater.decompress(packed, max(size, 1))
-            except zlib.error as error:
-                raise BodyRefused(400, f"the body does not unpack: {error}") from error
-        return given

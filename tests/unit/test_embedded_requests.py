@@ -7,7 +7,6 @@ import bz2
 import gzip
 import io
 import zlib
-from collections.abc import Callable
 from email.message import Message
 
 import cramjam
@@ -25,7 +24,8 @@ from streams.embedded.clickhouse_request import (
     parse,
     status_of,
 )
-from streams.embedded.http_body import Body, BodyRefused, pieces, unpacked
+from streams.embedded.http_body import Body, BodyRefused, pieces
+from streams.embedded.http_packing import unpacked
 
 
 def headers(**named: str) -> Message:
@@ -48,6 +48,13 @@ def test_what_is_not_of_the_interface_is_a_setting_of_the_query() -> None:
     assert request.context.settings == {"max_threads": "2"}
     assert request.context.parameters == {"x": "'a'"}
     assert request.default_format == "TabSeparated"
+
+
+def test_blocks_and_a_revision_are_asked_for_in_the_address() -> None:
+    asked = parse("POST", "/?compress=1&decompress=true&client_protocol_version=54460", headers())
+    assert (asked.answer_in_blocks, asked.body_in_blocks, asked.revision) == (True, True, 54460)
+    plain = parse("POST", "/?compress=0&decompress=false", headers())
+    assert (plain.answer_in_blocks, plain.body_in_blocks, plain.revision) == (False, False, 0)
 
 
 def test_a_get_only_reads_and_a_post_may_write() -> None:
@@ -76,8 +83,6 @@ def test_the_default_user_without_a_password_may_enter(credentials: str) -> None
         ("/", {"X_ClickHouse_Key": "x"}, 516),
         ("/", {"Authorization": "Basic ***"}, 516),
         ("/", {"Authorization": "Bearer token"}, 48),
-        ("/?compress=1", {}, 48),
-        ("/?decompress=1", {}, 48),
         ("/?role=r", {}, 48),
         ("/?session_timeout=soon", {}, 36),
     ],
@@ -141,30 +146,108 @@ def test_a_body_in_chunks_is_put_together(chunks: list[bytes], size: int) -> Non
     assert (chunked.finished, connection.read()) == (True, b"rest")
 
 
-PACKED: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes,
-    "identity": bytes,
+PACKINGS = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "bz2": bz2.compress,
     "lz4": lambda data: bytes(cramjam.lz4.compress(data)),
     "zstd": lambda data: bytes(cramjam.zstd.compress(data)),
-    "br": lambda data: pa.compress(data, "brotli", asbytes=True),
+    "br": lambda data: bytes(pa.compress(data, "brotli", asbytes=True)),
+    "identity": bytes,
+    "": bytes,
 }
+PACKED = [name for name in PACKINGS if name not in ("identity", "")]
+
+
+def unpack(packed: bytes, encoding: str) -> bytes:
+    return b"".join(pieces(unpacked(body(packed, Content_Length=str(len(packed))), encoding)))
+
+
+@pytest.mark.parametrize("encoding", PACKINGS)
+@given(members=st.lists(st.binary(max_size=2000), min_size=1, max_size=5))
+def test_a_body_packed_in_several_members_is_read_to_its_end(encoding: str, members: list[bytes]) -> None:
+    assert unpack(b"".join(map(PACKINGS[encoding], members)), encoding) == b"".join(members)
 
 
 @pytest.mark.parametrize("encoding", PACKED)
-def test_a_packed_body_is_unpacked(encoding: str) -> None:
-    packed = PACKED[encoding](b"data" * 1000)
-    framed = body(packed, Content_Length=str(len(packed)))
-    assert b"".join(pieces(unpacked(framed, encoding))) == b"data" * 1000
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "lz4", "zstd"])
-def test_a_body_that_does_not_unpack_is_refused(encoding: str) -> None:
+@given(members=st.lists(st.binary(min_size=1, max_size=500), min_size=1, max_size=3), cut=st.integers(1, 400))
+def test_a_packed_body_that_is_cut_off_anywhere_is_refused_or_whole(
+    encoding: str, members: list[bytes], cut: int
+) -> None:
+    packed = [PACKINGS[encoding](member) for member in members]
+    # Cut between two members, it is what another client might have sent whole.
+    last = packed.pop()
     with pytest.raises(BodyRefused) as refused:
-        b"".join(pieces(unpacked(body(b"nonsense", Content_Length="8"), encoding)))
+        unpack(b"".join(packed) + last[: max(1, len(last) - cut)][: len(last) - 1], encoding)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+@pytest.mark.parametrize("rubbish", [b"rubbish", b"x", b"\x1f\x8b", b"\0\0\0x", b"1,2\n" * 100_000])
+def test_rubbish_behind_a_packed_body_is_refused(encoding: str, rubbish: bytes) -> None:
+    with pytest.raises(BodyRefused) as refused:
+        unpack(PACKINGS[encoding](b"data" * 1000) + rubbish, encoding)
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+@pytest.mark.parametrize("packed", [b"", b"nonsense"])
+def test_a_body_that_was_never_packed_is_refused(encoding: str, packed: bytes) -> None:
+    with pytest.raises(BodyRefused) as refused:
+        unpack(packed, encoding)
+    assert refused.value.status == 400
+
+
+def test_zeros_behind_gzips_members_are_padding_as_gzip_itself_takes_them() -> None:
+    member = gzip.compress(b"data")
+    assert unpack(member + bytes(500) + member + bytes(200_000), "gzip") == b"datadata"
+
+
+@pytest.mark.parametrize("encoding", PACKINGS)
+@given(data=st.data())
+def test_a_body_whose_chunks_are_cut_off_is_refused_packed_or_not(encoding: str, data: st.DataObject) -> None:
+    packed = PACKINGS[encoding](b"data" * 100)
+    framed = b"".join(
+        b"%x\r\n%b\r\n" % (len(packed[i : i + 16]), packed[i : i + 16]) for i in range(0, len(packed), 16)
+    )
+    cut = data.draw(st.integers(0, len(framed) - 1))
+    with pytest.raises(BodyRefused):
+        b"".join(pieces(unpacked(body(framed[:cut], Transfer_Encoding="chunked"), encoding)))
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        b"-5\r\nhello",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"1_0\r\n",
+        b"3\r\nabcdef\r\n0\r\n\r\n",
+        b"0",
+        b"0\r\n" + b"a: b\r\n" * 1000,
+    ],
+)
+def test_chunks_that_are_not_as_long_as_they_say_are_refused(framed: bytes) -> None:
+    broken = body(framed, Transfer_Encoding="chunked")
+    with pytest.raises(BodyRefused):
+        broken.read()
+    assert not broken.finished
+
+
+@pytest.mark.parametrize(
+    ("named", "status"),
+    [
+        ({"Transfer_Encoding": "gzip, chunked"}, 501),
+        ({"Transfer_Encoding": "chunked", "Content_Length": "3"}, 400),
+        ({"Content_Length": "²"}, 400),
+        ({"Content_Length": "-1"}, 400),
+        ({"Content_Length": "3, 4"}, 400),
+        ({"Content_Length": ""}, 400),
+    ],
+)
+def test_a_body_whose_end_cannot_be_told_is_refused(named: dict[str, str], status: int) -> None:
+    with pytest.raises(BodyRefused) as refused:
+        body(b"abc", **named)
+    assert refused.value.status == status
 
 
 def test_an_unknown_packing_is_refused_with_the_known_ones() -> None:
@@ -178,6 +261,17 @@ def test_a_body_that_is_cut_off_is_not_taken_for_a_whole_one() -> None:
         body(b"abc", Content_Length="4").read()
     with pytest.raises(BodyRefused, match="framed"):
         body(b"zz\r\n", Transfer_Encoding="chunked").read()
+
+
+def test_a_body_whose_next_piece_does_not_come_is_refused_and_read_no_further() -> None:
+    class Stalled(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise TimeoutError
+
+    stalled = Body(Stalled(), headers(Content_Length="4"))  # type: ignore[arg-type]
+    with pytest.raises(BodyRefused) as refused:
+        stalled.read()
+    assert (refused.value.status, stalled.broken, stalled.finished) == (408, True, False)
 
 
 def test_a_body_beyond_the_limit_is_refused_packed_or_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,28 +79,3 @@ def test_an_insert_of_a_query_takes_no_data(sql: bytes) -> None:
 def test_the_format_of_an_answer_is_the_one_at_the_end(sql: bytes, keyword: str, answer_format: str | None) -> None:
     statement = read(sql)
     assert (statement.keyword, statement.format, statement.takes_data) == (keyword, answer_format, False)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        b"SELECT * FROM file('/etc/passwd')",
-        b"SELECT * FROM File ( '/etc/passwd')",
-        b"SELECT * FROM \"file\"('/etc/passwd')",
-        b"SELECT * FROM `url`('http://x')",
-        b"SELECT 1 WHERE (SELECT count() FROM s3/**/('x')) > 0",
-        b"INSERT INTO FUNCTION file('x') VALUES (1)",
-        b"INSERT INTO t SELECT * FROM remote('x', a.b)",
-        b"CREATE TABLE t (a Int8) ENGINE = URL('http://x')",
-        b"BACKUP TABLE t TO File('x')",
-        b"SELECT 1 INTO OUTFILE 'x'",
-        b"INSERT INTO t FROM INFILE 'x' FORMAT CSV",
-    ],
-)
-def test_what_reaches_outside_the_database_is_refused(sql: bytes) -> None:
-    assert read(sql).refusal
-
-
-@pytest.mark.parametrize("sql", [b"SELECT 'file(1)', file FROM t", b"SELECT a AS url, (1) FROM t -- file('x')"])
-def test_a_name_that_only_looks_like_a_file_is_none(sql: bytes) -> None:
-    assert read(sql).refusal is None
