@@ -20,6 +20,7 @@ OURS = {*PACKAGES, "benchmarks"}
 #: Modules of optional parts, and the extra that brings each.
 OPTIONAL = {
     "chdb": "embedded",
+    "clickhouse_cityhash": "embedded",
     "jgo": "embedded",
     "nle": "demo",
     "xllamacpp": "llamacpp",

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer.consumer import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.protocol.fetch import FetchRequest
 from faust.app.base import App
 from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers import aiokafka as driver
@@ -25,16 +26,26 @@ from faust.web.drivers.aiohttp import Web
 from faust.worker import Worker
 
 ROOT = Path(__file__).parent.parent.parent
-TRANSPORT = ROOT / "streams" / "transport.py"
+TRANSPORT = [ROOT / "streams" / name for name in ("transport.py", "fetching.py", "fetch_by_id.py", "unpacking.py")]
 
 #: Class by class, the names that streams/transport.py, streams/app.py and streams/worker.py use or override.
 USED: dict[type, tuple[str, ...]] = {
-    AIOKafkaConsumer: ("_closed", "_fetcher", "_partition_assignment_strategy"),
-    Fetcher: ("_closed", "_subscriptions", "_records", "_create_fetch_waiter", "fetched_records"),
+    AIOKafkaConsumer: ("_closed", "_fetcher", "_isolation_level", "_partition_assignment_strategy"),
+    Fetcher: (
+        "_closed",
+        "_client",
+        "_subscriptions",
+        "_records",
+        "_create_fetch_waiter",
+        "_notify",
+        "_wait_consume_future",
+    ),
     SubscriptionState: ("fetch_context",),
-    FetchResult: ("_partition_records",),
-    PartitionRecords: ("_tp", "_records", "_check_crcs", "next_fetch_offset"),
-    driver.AIOKafkaConsumerThread: ("_create_worker_consumer", "_fetch_records"),
+    FetchResult: ("_partition_records", "_update_position"),
+    FetchError: ("_error",),
+    FetchRequest: ("_max_wait_ms", "_min_bytes", "_max_bytes", "_isolation_level", "_rack_id"),
+    PartitionRecords: ("_tp", "_isolation_level", "_check_crcs", "next_fetch_offset"),
+    driver.AIOKafkaConsumerThread: ("_create_worker_consumer", "_ensure_consumer", "_fetch_records"),
     ConsumerThread: ("consumer", "app", "seek"),
     driver.Consumer: (
         "_new_consumer_thread",
@@ -93,7 +104,7 @@ def test_a_name_that_is_gone_is_told() -> None:
 
 
 def test_every_private_name_of_the_transport_is_in_the_table() -> None:
-    tree = ast.parse(TRANSPORT.read_text())
+    tree = ast.Module([ast.parse(path.read_text()) for path in TRANSPORT], [])
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr)}
     # A name that getattr() is given never fails: it must be in the table all the more.
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr"]
