@@ -104,7 +104,7 @@ async def test_a_worker_whose_partition_was_claimed_publishes_nothing(
     running = asyncio.create_task(bench.run())
     bench.poll(REQUESTS, request())
     await bench.stored(REQUESTS, 1)
-    successor = Positions(group, bench.database)
+    successor = Positions(group, bench.database, lambda: bench.now_ms)
     await successor.claim([REQUESTS, DECISIONS])
     bench.poll(DECISIONS, proposal())
     await eventually_async(lambda: bench.metrics.registry.get_sample_value("norn_fenced_total", {"role": "decide"}))

@@ -159,7 +159,7 @@ async def test_nothing_stays_unanswered_though_nobody_proposes_and_what_is_refus
     kinds = {int(name.rpartition("-")[2]): [type(fact).__name__ for fact in facts] for name, facts in log.items()}
     assert kinds[0] == ["DecisionExpired", "DecisionProposed", "DecisionEffective"]
     assert kinds[1] == ["DecisionProposed", "DecisionRejected", "DecisionEffective"]
-    assert kinds[2] == ["DecisionRejected"]
+    assert kinds[2] == ["DecisionRejected", "DecisionClosed"]
     assert kinds[3] == ["DecisionProposed", "ApprovalRequested", "ApprovalGiven", "DecisionEffective"]
     assert kinds[4] == [
         "DecisionProposed",
