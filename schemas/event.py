@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from schemas.errors import UndecodableEvent, UnknownFact
 from schemas.gen.norn.v1.event_pb2 import Event
@@ -17,6 +19,8 @@ _ONEOF = Event.DESCRIPTOR.oneofs_by_name["fact"]
 FACTS: Mapping[str, type[Message]] = {
     field.name: GetMessageClass(field.message_type) for field in _ONEOF.fields if field.message_type is not None
 }
+#: The numbers that facts have in Event.
+FACT_NUMBERS = frozenset(field.number for field in _ONEOF.fields)
 _NAMES: Mapping[str, str] = {fact.DESCRIPTOR.full_name: name for name, fact in FACTS.items()}
 
 #: Derived ids (a decision's, say) are hashed under this namespace, so that they meet nobody else's.
@@ -46,6 +50,12 @@ def decode(value: bytes) -> Event:
         return Event.FromString(value)
     except DecodeError as error:
         raise UndecodableEvent(f"{len(value)} bytes that are not an Event: {error}") from None
+
+
+def unknown_facts(value: bytes) -> tuple[int, ...]:
+    """The numbers of fields of an event that this version does not know: the facts of a newer one."""
+    fields: Iterable[Any] = UnknownFieldSet(decode(value))  # type: ignore[assignment]  # its stub lacks __iter__
+    return tuple(sorted({field.field_number for field in fields}))
 
 
 def event_id(time_ms: int, random: bytes) -> bytes:

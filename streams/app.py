@@ -86,7 +86,7 @@ class Shell:
         self.clock = Clock()
         self.waiting = Waiting()
         self.database = Database(servers.postgres, self.waiting, role.prepare)
-        self.positions = Positions(group, self.database, self.clock.now_ms)
+        self.positions = Positions(group, self.database, self.clock.now_ms, name)
         self.metrics = Metrics(name, CollectorRegistry(auto_describe=True))
         self.publisher: Producer | None = None
 

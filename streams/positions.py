@@ -7,7 +7,8 @@ nothing (the pattern of a fencing token; Kleppmann, "How to do distributed locki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,8 +17,12 @@ from faust.types import TP
 
 from projections.dots import Dots, Origin
 from schemas import TemporaryError
+from streams import dead_letters
 from streams.database import Database
+from streams.records import Record
 from streams.statements import statement
+
+log = logging.getLogger(__name__)
 
 # An origin at hand takes some 300 bytes, and a partition has a handful of producers at a time: past this the one heard
 # of longest ago is left to Postgres, which is asked for it again should it come back.
@@ -39,7 +44,8 @@ class Fenced(TemporaryError):
 class Move:
     """A partition's step from `low` to `high` (half open) with what it folded, to be stored.
 
-    `passed` counts the offsets of the step that hold no record; `stamp` and `appended_ms` are the latest of its events.
+    `passed` counts the offsets of the step that hold no record; `stamp` and `appended_ms` are the latest of its events;
+    `taken_up` are the offsets of earlier records among its events, which had been set aside.
     """
 
     tp: TP
@@ -51,6 +57,7 @@ class Move:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     passed: int = 0
     appended_ms: int = 0
+    taken_up: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -106,8 +113,12 @@ _UNCOUNT = statement("uncount_events")
 class Positions:
     """One group's positions: claims them, and moves them inside the caller's transaction."""
 
-    def __init__(self, group: str, database: Database, now_ms: Callable[[], int]) -> None:
+    def __init__(self, group: str, database: Database, now_ms: Callable[[], int], role: str = "") -> None:
+        """role: whose records, set aside by an older version, are to be taken up with the claim."""
         self.group = group
+        self.role = role
+        #: Records of claimed partitions that were set aside and can be used now.
+        self.set_aside: dict[TP, list[Record]] = {}
         self._now_ms = now_ms
         self.claim_number = 0
         #: Called after each claim.
@@ -142,15 +153,35 @@ class Positions:
             )
             for row in claimed
         }
-        self._positions = positions
+        set_aside = await self._read_set_aside(wanted)
+        self._positions, self.set_aside = positions, set_aside
         self.claim_number += 1
         for tell in self.on_claim:
             tell()
         return self.next_offsets
 
+    async def _read_set_aside(self, partitions: Sequence[TP]) -> dict[TP, list[Record]]:
+        rows = await self._database.read(lambda connection: dead_letters.set_aside(connection, self.role, partitions))
+        found: dict[TP, list[Record]] = {}
+        for row in rows:
+            record = Record(row["record_offset"], row["appended_ms"], row["key"], row["value"])
+            found.setdefault(TP(row["topic"], row["partition"]), []).append(record)
+        if found:
+            log.warning(
+                "%s: %d records that an older version set aside are taken up", self.role, sum(map(len, found.values()))
+            )
+        return found
+
+    async def look_for_set_aside(self) -> None:
+        """Look for more of the records that were set aside, once those at hand have been taken up."""
+        claim_number = self.claim_number
+        found = await self._read_set_aside(list(self._positions))
+        if claim_number == self.claim_number:
+            self.set_aside = found
+
     def release(self) -> None:
         """Have no partitions any more: another worker was given them all."""
-        self._positions = {}
+        self._positions, self.set_aside = {}, {}
         self.claim_number += 1
 
     async def recall(self, origins: Mapping[TP, Iterable[str]]) -> None:

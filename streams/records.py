@@ -119,6 +119,10 @@ class Records:
         """The records at these offsets, which are in the order of the log, of the same stretch."""
         return self if len(offsets) == len(self) else self.where(np.isin(self.offsets, np.array(offsets, np.int64)))
 
+    def after(self, earlier: Sequence[Record]) -> Records:
+        """These records behind earlier ones, which stand before the offsets that are covered."""
+        return self if not earlier else Records.joined([Records.of(earlier), self])
+
     def _part(self, start: int, stop: int, low: int, high: int) -> Records:
         keys, values = self.keys.slice(start, stop - start), self.values.slice(start, stop - start)
         return Records(low, high, self.offsets[start:stop], self.timestamps[start:stop], keys, values)

@@ -61,6 +61,10 @@ class Claims(Protocol):
     def next_offsets(self) -> Mapping[TP, int]:
         """The next offset of each claimed partition, as stored."""
 
+    @property
+    def set_aside(self) -> Collection[TP]:
+        """Partitions of which earlier records, set aside then, can be taken up now: polled though nothing is new."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -203,6 +207,8 @@ class Consumer(driver.Consumer):
             return
         # A worker that had nothing may be handed records before it has claimed where they are from; the claim seeks.
         wanted = [(tp, stretch) for tp, stretch in stretches.items() if tp in claims.next_offsets]
+        due = [tp for tp in claims.set_aside if tp in self._reading and tp not in stretches]
+        wanted += [(tp, Records.of([], self._reading[tp])) for tp in due]
         skipping = any(stretch.low > self._reading.get(tp, stretch.low) for tp, stretch in wanted)
         if not self.flow_active or claim_number != claims.claim_number or skipping:
             # These records were read before a seek, or beside it: reading on from the claimed offsets loses nothing.
@@ -300,7 +306,7 @@ def _message(batch: Batch, generation: int) -> ConsumerMessage:
         batch.tp.topic,
         batch.tp.partition,
         # Faust drops a message below its read offset: that is where this one begins.
-        records.high - 1,
+        max(records.high - 1, records.low),
         int(records.timestamps[-1]) / 1000 if len(records) else 0.0,
         _APPEND_TIME,
         [],

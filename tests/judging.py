@@ -90,9 +90,9 @@ class Bench:
         )
 
     @asynccontextmanager
-    async def sitting(self) -> AsyncIterator[Bench]:
-        """It claims both partitions and rules, until the block ends."""
-        await self.positions.claim([REQUESTS, DECISIONS])
+    async def sitting(self, *others: TP) -> AsyncIterator[Bench]:
+        """It claims both partitions, and others, and rules, until the block ends."""
+        await self.positions.claim([REQUESTS, DECISIONS, *others])
         running = asyncio.create_task(self.run())
         yield self
         self.polls.put_nowait(None)

@@ -16,7 +16,7 @@ from faust.types import TP
 
 from streams import dead_letters
 from streams.database import Database
-from streams.dead_letters import DeadLetter
+from streams.dead_letters import SET_ASIDE_MAX, DeadLetter
 from streams.metrics import Metrics
 from streams.positions import Fenced, Move, Positions
 from streams.transport import Regain
@@ -39,6 +39,8 @@ class Commit:
         self.fenced_claim = 0
         #: Called at once when a claim turns out to be lost, before it is regained.
         self.on_fenced: list[Callable[[], None]] = []
+        #: Facts of newer versions that were met, by number, each said once.
+        self._newer: set[int] = set()
 
     async def run(
         self, claim_number: int, moves: list[Move], dead: Sequence[DeadLetter] = (), effect: Effect | None = None
@@ -53,17 +55,35 @@ class Commit:
     ) -> None:
         """Store them. Raises Fenced when another worker has claimed one of the partitions."""
 
+        taken_up = [(move.tp, offset) for move in moves for offset in move.taken_up]
+
         async def transact(connection: Any) -> int:
+            if taken_up and not await dead_letters.take_up(connection, self._positions.role, taken_up):
+                return 0
             if not await self._positions.advance(connection, moves):
-                return len(dead)
+                return 0
             refused = await effect(connection) if effect else ()
             await self._positions.uncount(connection, Counter(TP(x.topic, x.partition) for x in refused))
             await dead_letters.store(connection, [*dead, *refused])
             return len(dead) + len(refused)
 
         letters = await self._database.write(transact)
+        self._say_newer(dead)
         self._positions.stored(moves, claim_number)
         self._metrics.dead(letters)
+        if len(taken_up) >= SET_ASIDE_MAX:
+            await self._positions.look_for_set_aside()
+
+    def _say_newer(self, dead: Sequence[DeadLetter]) -> None:
+        newer = {number for letter in dead for number in letter.unknown_fields} - self._newer
+        if newer:
+            self._newer |= newer
+            log.warning(
+                "%s: the log holds facts that this version does not know (numbers %s in Event). They are set aside, and"
+                " taken up when a version that knows them starts",
+                self._positions.role,
+                ", ".join(map(str, sorted(newer))),
+            )
 
     async def fencing(self, claim_number: int, work: Callable[[], Awaitable[None]]) -> bool:
         """Do work that may find its claim lost; False when it did, once the partitions have been claimed anew."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -68,6 +68,8 @@ class _Queue:
     resumed: bool = False
     #: Whether the last insert was a small one: then the next waits a moment for more.
     trickles: bool = False
+    #: Whether records that an older version set aside are to be written first.
+    set_aside: bool = False
 
     def __len__(self) -> int:
         return sum(map(len, self.stretches))
@@ -126,6 +128,7 @@ class HistoryProcessor:
                 for tp, records in poll.records.items():
                     queue = self._queues.setdefault(tp, _Queue(tp, claim_number, self._positions[tp].stored))
                     queue.add(records)
+                    queue.set_aside |= tp in self._positions.set_aside
                     if queue.writer is None or queue.writer.done():
                         queue.writer = writing.create_task(self._write(queue))
                 await self._bounded(claim_number)
@@ -140,7 +143,11 @@ class HistoryProcessor:
 
     async def _write(self, queue: _Queue) -> None:
         """Write all of a partition that can be written; an interrupted range that is still short is held back."""
-        while queue.stretches and queue.claim_number == self._positions.claim_number:
+        while (queue.stretches or queue.set_aside) and queue.claim_number == self._positions.claim_number:
+            if queue.set_aside:
+                if not await self._once(queue, partial(self._take_up_set_aside, queue)):
+                    return
+                continue
             if queue.trickles and len(queue) < GATHERED_EVENTS_MIN:
                 await asyncio.sleep(GATHER_S)
             low = self._positions[queue.tp].stored
@@ -150,10 +157,7 @@ class HistoryProcessor:
             if queue.claim_number != self._positions.claim_number:
                 return
             records = queue.first(high)
-            insert = partial(self._insert, queue.tp, records, queue.claim_number)
-            async with self._inserting:
-                written = await self._commit.fencing(queue.claim_number, insert)
-            if not written:
+            if not await self._once(queue, partial(self._insert, queue, records)):
                 return
             queue.resumed = True
             queue.trickles = len(records) < GATHERED_EVENTS_MIN
@@ -166,18 +170,36 @@ class HistoryProcessor:
         )
         return row["high"] if row is not None and row["low"] == low and row["high"] > low else None
 
-    async def _insert(self, tp: TP, records: Records, claim_number: int) -> None:
+    async def _once(self, queue: _Queue, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do one insert, among those that may be under way at once; False when the claim is over."""
+        async with self._inserting:
+            if queue.claim_number != self._positions.claim_number:
+                return False
+            return await self._commit.fencing(queue.claim_number, work)
+
+    async def _take_up_set_aside(self, queue: _Queue) -> None:
+        """Write records that an older version set aside. Those of a crashed attempt are the same. Raises Fenced."""
+        tp, earlier = queue.tp, self._positions.set_aside.get(queue.tp)
+        queue.set_aside = False
+        if earlier:
+            named = f"{earlier[0].offset}-{earlier[-1].offset}-{len(earlier)}"
+            token = f"{self._positions.group}:{tp.topic}:{tp.partition}:set-aside:{named}"
+            await self._write_taken(queue, Records.of([], self._positions[tp].stored), token)
+            queue.set_aside = tp in self._positions.set_aside
+
+    async def _insert(self, queue: _Queue, records: Records) -> None:
         """Write a range that begins at the stored position. Raises Fenced."""
-        if claim_number != self._positions.claim_number:
-            return
-        position = self._positions[tp]
+        tp, position = queue.tp, self._positions[queue.tp]
         token = f"{self._positions.group}:{tp.topic}:{tp.partition}:{records.low}-{records.high}"
         await self._database.write(lambda connection: self._intend(connection, tp, position, records, token))
-        taken = await self._intake.take({tp: records}, self._positions)
+        await self._write_taken(queue, records, token)
+
+    async def _write_taken(self, queue: _Queue, records: Records, token: str) -> None:
+        taken = await self._intake.take({queue.tp: records}, self._positions)
         if taken is None:
             return
-        await self._send(taken, tp, token)
-        await self._commit.store(claim_number, taken.moves, taken.dead)
+        await self._send(taken, queue.tp, token)
+        await self._commit.store(queue.claim_number, taken.moves, taken.dead)
         taken.settle()
         self._metrics.taken(taken, self._clock.now_ms())
 

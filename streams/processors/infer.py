@@ -102,7 +102,7 @@ class InferProcessor:
     async def _pieces(self, poll: Poll) -> AsyncIterator[tuple[Event, Piece]]:
         hand = self._hand
         for tp, records in poll.records.items():
-            while records.low < records.high:
+            while records.low < records.high or tp in self._positions.set_aside:
                 part = records.first(PIECE_RECORDS)
                 records = records.since(part.high)
                 taken = await self._intake.take({tp: part}, self._positions)

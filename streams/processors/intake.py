@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,7 +69,7 @@ class Intake:
         """
         claim_number = positions.claim_number
         standing = {tp: positions[tp] for tp in polled}
-        shares = self.shares(polled, standing)
+        shares = self.shares(polled, standing, {tp: positions.set_aside.pop(tp, []) for tp in polled})
         if not shares:
             return None
         # A thread's hand-over costs more than few events.
@@ -79,14 +81,19 @@ class Intake:
         return await asyncio.to_thread(read.admit) if large else read.admit()
 
     @staticmethod
-    def shares(polled: Mapping[TP, Records], positions: Mapping[TP, Position]) -> list[Share]:
+    def shares(
+        polled: Mapping[TP, Records],
+        positions: Mapping[TP, Position],
+        set_aside: Mapping[TP, Sequence[Record]] = MappingProxyType({}),
+    ) -> list[Share]:
         """What of each partition is still to be taken up."""
-        shares = [Share.of(tp, records, positions[tp]) for tp, records in polled.items()]
-        return [share for share in shares if share.records.low < share.records.high]
+        shares = [Share.of(tp, records, positions[tp], set_aside.get(tp, ())) for tp, records in polled.items()]
+        return [share for share in shares if share.records.low < share.records.high or share.set_aside]
 
     def read(self, shares: list[Share]) -> Read:
         """Decode a poll's shares; which of their events are new is told once their origins are at hand."""
-        if sum(len(share.records) for share in shares) < self._columns_events_min:
+        few = sum(len(share.records) for share in shares) < self._columns_events_min
+        if few or any(share.set_aside for share in shares):
             return self._by_record(shares)
         try:
             return _ByColumns(shares, self._decode(shares), self._topics, self._by_record)
@@ -203,14 +210,24 @@ class _ByRecord:
     def admit(self) -> Taken:
         taken, admitted = Taken(shares=self._shares), []
         for share, records in zip(self._shares, self._events, strict=True):
-            found = list(self._admit_share(share, records, taken))
-            taken.moves.append(share.move(len(found), max((one.event.stamp for one in found), default=0)))
-            taken.records[share.tp] = share.records.at([one.record.offset for one in found])
+            earlier = list(self._take_up(share))
+            found = earlier + list(self._admit_share(share, records, taken))
+            stamp, taken_up = max((one.event.stamp for one in found), default=0), [one.record.offset for one in earlier]
+            taken.moves.append(share.move(len(found), stamp, tuple(taken_up)))
+            kept = share.records.at([one.record.offset for one in found[len(earlier) :]])
+            taken.records[share.tp] = kept.after([one.record for one in earlier])
             admitted += found
         taken.objects = admitted
         taken.facts = frozenset(one.event.WhichOneof("fact") or "" for one in admitted)
         taken.stamps = np.fromiter((one.event.stamp for one in admitted), np.uint64, len(admitted))
         return taken
+
+    def _take_up(self, share: Share) -> Iterator[Admitted]:
+        """What had been set aside and can be used now; the rest of it stays a dead letter."""
+        for record in share.set_aside:
+            with suppress(Exception):
+                event = todays_event(read_event(record), record, self._topics.get(share.tp.topic), self._check)
+                yield share.admitted(record, event)
 
     def _admit_share(self, share: Share, records: Sequence[_ReadRecord], taken: Taken) -> Iterator[Admitted]:
         topic = self._topics.get(share.tp.topic)

@@ -65,4 +65,5 @@ def _joined(moves: Sequence[Move]) -> Move:
         origins=origins,
         passed=sum(move.passed for move in moves),
         appended_ms=max(move.appended_ms for move in moves),
+        taken_up=tuple(offset for move in moves for offset in move.taken_up),
     )

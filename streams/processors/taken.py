@@ -92,22 +92,25 @@ class Share:
     position: Position
     records: Records
     dots: Dots
+    #: Earlier records that an older version had set aside; their numbers have been had.
+    set_aside: Sequence[Record] = ()
 
     @classmethod
-    def of(cls, tp: TP, records: Records, position: Position) -> Share:
+    def of(cls, tp: TP, records: Records, position: Position, set_aside: Sequence[Record] = ()) -> Share:
         """What of a stretch lies beyond the position."""
         # After a seek back, what is already being stored comes again.
-        return cls(tp, position, records.since(position.reading), position.dots.begin())
+        return cls(tp, position, records.since(position.reading), position.dots.begin(), set_aside)
 
     def again(self) -> Share:
         """The same share with nothing admitted yet."""
-        return Share(self.tp, self.position, self.records, self.position.dots.begin())
+        return Share(self.tp, self.position, self.records, self.position.dots.begin(), self.set_aside)
 
-    def move(self, events: int, stamp: int) -> Move:
-        """The step over it, with how many events were new and their latest stamp."""
+    def move(self, events: int, stamp: int, taken_up: tuple[int, ...] = ()) -> Move:
+        """The step over it: how many events were new, their latest stamp, and which had been set aside before."""
         appended_ms = int(self.records.timestamps.max(initial=0))
         low, high, passed = self.records.low, self.records.high, self.records.passed
-        return Move(self.tp, self.position.epoch, low, high, events, stamp, self.dots.origins, passed, appended_ms)
+        origins = self.dots.origins
+        return Move(self.tp, self.position.epoch, low, high, events, stamp, origins, passed, appended_ms, taken_up)
 
     def admitted(self, record: Record, event: Event) -> Admitted:
         """A new event of it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import asyncpg
-import pytest
+from faust.types import TP
 
 from inference.asking import Asking
 from projections.migrations import migrations
@@ -19,13 +19,7 @@ from tests.judging import DECISIONS, GREET, NOW_MS, REQUESTS, Bench, proposal, r
 from tests.waiting import eventually_async
 from tests.workers import rows
 
-
-@pytest.fixture
-async def migrated(postgres: str) -> str:
-    connection = await asyncpg.connect(postgres)
-    await migrate(connection)
-    await connection.close()
-    return postgres
+SAID = TP("players.actions.v1", 0)
 
 
 async def test_what_was_asked_before_there_was_a_table_of_judgements_is_not_answered_again(postgres: str) -> None:
@@ -52,14 +46,14 @@ async def test_what_is_asked_once_in_a_while_is_put_on_the_log_once_though_much_
 ) -> None:
     seldom = {"guard": replace(AGENTS["guard"], asking=Asking(every_s=600))}
     bench = Bench(migrated, fresh_name("seldom"), {}, seldom)
-    async with bench.sitting():
-        bench.poll(REQUESTS, *[PlayerSaid(text=f"Open! {n}") for n in range(50)])
-        await bench.stored(REQUESTS, 50)
-        bench.poll(REQUESTS, PlayerSaid(text="Open, I say!"))
-        await bench.stored(REQUESTS, 51)
+    async with bench.sitting(SAID):
+        bench.poll(SAID, *[PlayerSaid(text=f"Open! {n}") for n in range(50)])
+        await bench.stored(SAID, 50)
+        bench.poll(SAID, PlayerSaid(text="Open, I say!"))
+        await bench.stored(SAID, 51)
         assert bench.written.kinds.count("DecisionRequested") == 1
-        bench.poll(REQUESTS, PlayerSaid(text="Still here."), at_ms=NOW_MS + 600_000)
-        await bench.stored(REQUESTS, 52)
+        bench.poll(SAID, PlayerSaid(text="Still here."), at_ms=NOW_MS + 600_000)
+        await bench.stored(SAID, 52)
         assert bench.written.kinds.count("DecisionRequested") == 2
 
 

@@ -41,6 +41,7 @@ class Claimed:
         self.claim_number = 1
         self.on_claim: list[Callable[[], None]] = []
         self.next_offsets: Mapping[TP, int] = {TP0: 0}
+        self.set_aside: dict[TP, list[Record]] = {}
         self._position = Position(1, 0, 0, Dots())
 
     def __getitem__(self, tp: TP) -> Position:

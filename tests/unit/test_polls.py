@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from faust.types import TP
@@ -17,6 +17,7 @@ A, B = TP("players.actions.v1", 0), TP("players.actions.v1", 1)
 class Claimed:
     claim_number: int = 1
     next_offsets: Mapping[TP, int] = field(default_factory=dict)
+    set_aside: Collection[TP] = ()
 
     async def claim(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         return {}

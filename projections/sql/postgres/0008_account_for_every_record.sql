@@ -37,4 +37,6 @@ alter table dead_letters drop column role;
 alter table dead_letters add primary key (topic, partition, record_offset);
 -- The broker's append time of the record in Unix milliseconds; null for those from before this column.
 alter table dead_letters add column appended_ms bigint;
-create index dead_letters_reason on dead_letters (reason);
+-- The numbers of facts that the worker did not know: a version that knows one of them takes the record up after all.
+alter table dead_letters add column unknown_fields int[];
+create index dead_letters_set_aside on dead_letters using gin (unknown_fields) where unknown_fields is not null;
