@@ -129,7 +129,7 @@ def test_a_request_to_an_agent_that_is_switched_off_ends_with_a_refusal_that_say
     for facts in ([request()], [request(), proposal()], [proposal(), request()]):
         ruling = ruled(case_of(*facts), off, NOW_MS)
         assert (ruling.case.state, kinds(ruling)) == ("rejected", [DecisionRejected, DecisionClosed])
-        [rejected] = ruling.facts
+        rejected, _ = ruling.facts
         assert isinstance(rejected, DecisionRejected)
         assert rejected.reason.startswith("agent_off: guard is switched off")
 
