@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.unpacking import by_columns, spans
-from tests.unit.test_unpacking import Sent
+from streams.unpacking import by_columns
+from tests.unit.test_unpacking import Sent, whole
 
 DRIVER = Path(__file__).parent.parent / "native" / "driver.c"
 SANITIZED = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -94,7 +94,7 @@ def test_whole_batches_are_measured_as_python_measures_them(driver: Path) -> Non
         raw = Sent([(None, None)]).written(0)[:HEADER_BYTES] + data
         raw = raw[:8] + struct.pack(">i", len(raw) - 12) + raw[12:23] + struct.pack(">i", records - 1) + raw[27:57]
         raw += struct.pack(">i", records) + data
-        found = by_columns(raw, list(spans(raw)), 0, records)
+        found = whole(raw, check_crcs=False, unpack=by_columns)
         sizes = [sum(len(each or b"") for each in column.to_pylist()) for column in (found.keys, found.values)]
         expected.append(" ".join(map(str, [len(found), *sizes])))
     assert ran(driver, cases) == expected
