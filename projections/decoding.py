@@ -69,22 +69,24 @@ class Decoder:
         descriptor = _narrowed(self._envelope, self._facts)
         self._handler: Any = ptars.HandlerPool([descriptor.file]).get_for_message(descriptor)
 
-    def columns(self, values: Sequence[bytes]) -> pl.DataFrame:
+    def columns(self, values: pa.BinaryArray | Sequence[bytes]) -> pl.DataFrame:
         """The frame of `decode`."""
         return self.decode(values).frame
 
-    def decode(self, values: Any) -> Decoded:
-        """The values of records, an Arrow array of binary or a list of bytes, as a frame.
+    def decode(self, values: pa.BinaryArray | Sequence[bytes]) -> Decoded:
+        """The values of records as a frame.
 
-        Its columns are subject, stamp, region, origin, sequence, `known`, and a struct for each fact used.
+        Its columns are subject, stamp, region, origin, sequence, `known`, and a struct for each fact used. An Arrow
+        array of binary is read where it lies; of a list, an array is made first.
+
         A fact's struct is null where the event holds another fact. `known` is false where it holds none that this
         version of Norn knows. Raises UndecodableEvent when any record is not an event, without saying which.
         """
-        values = values if isinstance(values, pa.Array) else pa.array(values, pa.binary())
-        if values.null_count:
-            raise UndecodableEvent(f"one of {len(values)} records has no value")
+        array = values if isinstance(values, pa.Array) else pa.array(values, pa.binary())
+        if array.null_count:
+            raise UndecodableEvent(f"{array.null_count} of {len(values)} records have no value, and so hold no event")
         try:
-            batch: pa.RecordBatch = self._handler.array_to_record_batch(values)
+            batch: pa.RecordBatch = self._handler.array_to_record_batch(array)
         except ValueError as error:
             raise UndecodableEvent(f"one of {len(values)} records is not an Event: {error}") from None
         held = np.zeros(len(values), dtype=np.uint8)

@@ -202,7 +202,12 @@ class Consumer(driver.Consumer):
         try:
             stretches = cast(Mapping[TP, Records] | None, (await self._wait_next_records(wait_s))[0])
         except OffsetOutOfRangeError as error:
-            raise await self._lost(error.args[0]) from None
+            asked: Mapping[TP, int] = error.args[0]
+            if all(self._reading.get(tp) == offset for tp, offset in asked.items()):
+                raise await self._lost(asked) from None
+            # Asked before a seek: the claimed offsets have not been asked for yet.
+            await self._seek_to(claims.next_offsets)
+            return
         if stretches is None or self.should_stop:
             return
         # A worker that had nothing may be handed records before it has claimed where they are from; the claim seeks.

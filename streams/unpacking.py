@@ -8,12 +8,15 @@ over them.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+import cramjam
 import numpy as np
 import pyarrow as pa
-from aiokafka import codec
+from aiokafka.codec import snappy_decode
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
@@ -31,12 +34,13 @@ _LENGTH_AT, _MAGIC_AT, _CRC_COVERS_FROM = 8, 16, 21
 # What comes before the part of a batch that its length counts; and the shortest part, of a record in format 0.
 _OVERHEAD_BYTES, _LENGTH_MIN = 12, 14
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_DECODERS: dict[int, Callable[[bytes], bytes]] = {
-    1: codec.gzip_decode,
-    2: codec.snappy_decode,
-    3: codec.lz4_decode,
-    4: codec.zstd_decode,
-}
+# What a batch may come to when it is decompressed. A broker takes batches of 1 MB unless told otherwise, and of events
+# those come to some 10 MB; of zeros, to more than there is memory.
+BATCH_BYTES_MAX = 256 << 20
+# Events are compressed to a fourth or so: this much room is nearly always enough.
+_ROOM_TIMES = 16
+# The last offset that a batch may begin at: with the records that one may hold, offsets stay far below 2^63.
+_BASE_MAX = 1 << 62
 # The records of format 0 and 1 have no producer, and of format 0 no timestamp.
 _NO_PRODUCER, _NO_TIMESTAMP_MS = -1, -1
 
@@ -57,11 +61,6 @@ class Span(NamedTuple):
     records: int
 
     @property
-    def fixed_time_ms(self) -> int | None:
-        """The time of all its records, where the broker stamped them."""
-        return self.last_time_ms if self.attributes & _APPEND_TIME else None
-
-    @property
     def control(self) -> bool:
         """Whether it holds a transaction's marker in place of records."""
         return bool(self.attributes & _CONTROL)
@@ -72,9 +71,18 @@ class Span(NamedTuple):
         return bool(self.attributes & _TRANSACTIONAL)
 
 
-#: Makes columns of the records of some batches inside a fetch's bytes, from an offset on: (raw, batches, low, high).
-#: Raises CorruptRecordException where they are no records, UnsupportedCodecError.
-Unpack = Callable[[bytes, Sequence[Span], int, int], Records]
+class Plain(NamedTuple):
+    """A batch whose records lie uncompressed in these bytes, from `start` to `end`; in formats 0 and 1 all of it."""
+
+    span: Span
+    data: bytes
+    start: int
+    end: int
+
+
+#: Makes columns of the records of some batches: (batches, low, high), from the offset `low` on. Raises
+#: CorruptRecordException where they are no records.
+Unpack = Callable[[Sequence[Plain], int, int], Records]
 
 
 def spans(raw: bytes) -> Iterator[Span]:
@@ -97,12 +105,12 @@ def spans(raw: bytes) -> Iterator[Span]:
 def _span(raw: bytes, start: int, end: int) -> Span:
     magic = raw[start + _MAGIC_AT]
     if magic < 2:
-        high = _batch(raw, start, end).next_offset
-        return Span(start, end, magic, 0, 0, 0, high, 0, 0, _NO_PRODUCER, 1)
+        with _no_records(f"the batch at byte {start}"):
+            return Span(start, end, magic, 0, 0, 0, _batch(raw[start:end]).next_offset, 0, 0, _NO_PRODUCER, 1)
     if magic > 2 or end - start < _HEADER.size:
         raise CorruptRecordException(f"a batch of {end - start} bytes in format {magic}; format 2 is the last known")
     base, _, _, _, crc, attributes, last, first_time, last_time, producer, _, _, count = _HEADER.unpack_from(raw, start)
-    if base < 0 or last < 0 or not 0 <= count <= last + 1:
+    if not 0 <= base <= _BASE_MAX or last < 0 or not 0 <= count <= last + 1:
         raise CorruptRecordException(f"a batch says that it holds {count} records of the {last + 1} from {base} on")
     return Span(start, end, magic, crc, attributes, base, base + last + 1, first_time, last_time, producer, count)
 
@@ -145,7 +153,7 @@ class Fetched:
     def take(self, records_max: int, bytes_max: int) -> Records:
         """The next records, as many as these limits allow but one at least, and the offsets passed with them.
 
-        Raises CorruptRecordException where the bytes are no records.
+        Raises CorruptRecordException where the bytes are no records, UnsupportedCodecError.
         """
         taken = self._unpacked(records_max, bytes_max) if self._rest is None else self._rest
         part = taken.first(min(records_max, _fitting(taken, bytes_max)))
@@ -155,7 +163,7 @@ class Fetched:
 
     def _unpacked(self, records_max: int, bytes_max: int) -> Records:
         low = high = self.next_fetch_offset
-        found: list[Span] = []
+        found: list[Plain] = []
         count = size = 0
         while count < records_max and size < bytes_max:
             span = next(self._spans, None)
@@ -163,11 +171,11 @@ class Fetched:
                 self._over = True
                 break
             if self._wanted(span) and span.records and span.high > low:
-                found.append(span)
+                found.append(_plain(self._raw, span))
                 count += span.records
-                size += span.end - span.start
+                size += found[-1].end - found[-1].start
             high = max(high, span.high)
-        return self._unpack(self._raw, found, low, high)
+        return self._unpack(found, low, high)
 
     def _wanted(self, span: Span) -> bool:
         if self._check_crcs and not self._whole(span):
@@ -182,60 +190,44 @@ class Fetched:
 
     def _whole(self, span: Span) -> bool:
         if span.magic < 2:
-            return bool(_batch(self._raw, span.start, span.end).validate_crc())
+            return bool(_batch(self._raw[span.start : span.end]).validate_crc())
         return bool(calc_crc32c(self._raw[span.start + _CRC_COVERS_FROM : span.end]) == span.crc)
 
     def _aborts(self, span: Span) -> bool:
-        return any(ControlRecord.parse(each.key) == ABORT_MARKER for each in _records(self._raw, span))
+        with _no_records(f"the marker at {span.base}"):
+            return any(ControlRecord.parse(each.key) == ABORT_MARKER for each in _records(_plain(self._raw, span)))
 
 
 _NATIVE = native("streams.native._unpack")
 
 
-def by_columns(raw: bytes, found: Sequence[Span], low: int, high: int) -> Records:
+def by_columns(found: Sequence[Plain], low: int, high: int) -> Records:
     """The records in columns, by way of C."""
-    if _NATIVE is None or any(span.magic < 2 for span in found):
-        return by_objects(raw, found, low, high)
-    try:
-        count, places, keys, values = _NATIVE.unpack(tuple(_part(raw, span) for span in found), low)
-    except (ValueError, OverflowError) as error:
-        raise CorruptRecordException(f"the batches from {low} to {high} cannot be read: {error}") from error
+    if _NATIVE is None or any(plain.span.magic < 2 for plain in found):
+        return by_objects(found, low, high)
+    with _no_records(f"the batches from {low} to {high}"):
+        count, places, keys, values = _NATIVE.unpack(tuple(map(_part, found)), low)
     offsets, times = (np.frombuffer(each, np.int64) for each in places)
     return Records(low, high, offsets, times, _column(count, keys), _column(count, values))
 
 
-def _part(raw: bytes, span: Span) -> tuple[bytes, int, int, int, int, int, int, bool]:
+def _part(plain: Plain) -> tuple[bytes, int, int, int, int, int, int, bool]:
     """A batch as the C part takes it: where its records are, and what its header says."""
-    time_ms, fixed = span.fixed_time_ms, True
-    if time_ms is None:
-        time_ms, fixed = span.first_time_ms, False
-    start, end = span.start + _HEADER.size, span.end
-    if span.attributes & _CODEC:
-        raw = _decompressed(raw[start:end], span)
-        start, end = 0, len(raw)
-    return raw, start, end, span.records, span.base, span.high, time_ms, fixed
-
-
-def _decompressed(data: bytes, span: Span) -> bytes:
-    number = span.attributes & _CODEC
-    decode = _DECODERS.get(number)
-    if decode is None:
-        raise UnsupportedCodecError(f"the batch at {span.base} is compressed by codec {number}, which is none known")
-    try:
-        return decode(data)
-    except Exception as error:
-        raise CorruptRecordException(f"the batch at {span.base} cannot be decompressed: {error!r}") from error
+    span, data, start, end = plain
+    time_ms, fixed = (span.last_time_ms, True) if span.attributes & _APPEND_TIME else (span.first_time_ms, False)
+    return data, start, end, span.records, span.base, span.high, time_ms, fixed
 
 
 def _column(count: int, parts: tuple[bytes | None, bytes, bytes]) -> Any:
     return pa.Array.from_buffers(pa.binary(), count, [part if part is None else pa.py_buffer(part) for part in parts])
 
 
-def by_objects(raw: bytes, found: Sequence[Span], low: int, high: int) -> Records:
+def by_objects(found: Sequence[Plain], low: int, high: int) -> Records:
     """The records in columns, by way of aiokafka's objects: where nothing is compiled, and for formats 0 and 1."""
     position, records = low, []
-    for span in found:
-        for record in _records(raw, span):
+    for plain in found:
+        span = plain.span
+        for record in _records(plain):
             if not span.base <= record.offset < span.high:
                 raise CorruptRecordException(f"a batch from {span.base} to {span.high} holds one at {record.offset}")
             if record.offset >= position:
@@ -244,20 +236,75 @@ def by_objects(raw: bytes, found: Sequence[Span], low: int, high: int) -> Record
     return Records.of(records, low, high)
 
 
-def _records(raw: bytes, span: Span) -> list[Record]:
-    try:
+def _records(plain: Plain) -> list[Record]:
+    span, data = plain.span, plain.data[plain.start : plain.end]
+    if span.magic >= 2:
+        # As it would be had its writer not compressed it.
+        attributes, last = span.attributes & ~_CODEC, span.high - span.base - 1
+        length = _HEADER.size - _OVERHEAD_BYTES + len(data)
+        rest = span.first_time_ms, span.last_time_ms, span.producer, 0, 0, span.records
+        data = _HEADER.pack(span.base, length, 0, 2, 0, attributes, last, *rest) + data
+    with _no_records(f"the batch at {span.base}"):
         return [
             Record(each.offset, _NO_TIMESTAMP_MS if each.timestamp is None else each.timestamp, each.key, each.value)
-            for each in _batch(raw, span.start, span.end)
+            for each in _batch(data)
         ]
-    except (CorruptRecordException, UnsupportedCodecError):
+
+
+def _batch(data: bytes) -> Any:
+    return MemoryRecords(data).next_batch()
+
+
+def _plain(raw: bytes, span: Span) -> Plain:
+    if span.magic < 2:
+        return Plain(span, raw, span.start, span.end)
+    start, codec = span.start + _HEADER.size, span.attributes & _CODEC
+    if not codec:
+        return Plain(span, raw, start, span.end)
+    if codec not in _DECOMPRESS:
+        raise UnsupportedCodecError(f"the batch at {span.base} is compressed by codec {codec}, which is none known")
+    with _no_records(f"what is compressed at {span.base}"):
+        data = _DECOMPRESS[codec](raw[start : span.end])
+    return Plain(span, data, 0, len(data))
+
+
+def _gunzipped(data: bytes) -> bytes:
+    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    made = stream.decompress(data, BATCH_BYTES_MAX)
+    if not stream.eof:
+        raise ValueError(f"it is cut short, or more than {BATCH_BYTES_MAX} bytes")
+    return made
+
+
+def _into(decompress: Callable[[bytes, Any], int]) -> Callable[[bytes], bytes]:
+    def decompressed(data: bytes) -> bytes:
+        for room_bytes in (_ROOM_TIMES * len(data), BATCH_BYTES_MAX):
+            room = np.empty(min(room_bytes, BATCH_BYTES_MAX), np.uint8)
+            with suppress(cramjam.DecompressionError):
+                return room[: decompress(data, room.data)].tobytes()
+        raise ValueError(f"it is damaged, or more than {BATCH_BYTES_MAX} bytes")
+
+    return decompressed
+
+
+# Snappy makes at most some twenty bytes of one.
+_DECOMPRESS: dict[int, Callable[[bytes], bytes]] = {
+    1: _gunzipped,
+    2: snappy_decode,
+    3: _into(cramjam.lz4.decompress_into),
+    4: _into(cramjam.zstd.decompress_into),
+}
+
+
+@contextmanager
+def _no_records(what: str) -> Iterator[None]:
+    """Bytes that anybody may have written fail in many ways: all of them are one error."""
+    try:
+        yield
+    except (CorruptRecordException, MemoryError):
         raise
     except Exception as error:
-        raise CorruptRecordException(f"the batch at {span.base} cannot be read: {error!r}") from error
-
-
-def _batch(raw: bytes, start: int, end: int) -> Any:
-    return MemoryRecords(raw[start:end]).next_batch()
+        raise CorruptRecordException(f"{what} cannot be read: {error!r}") from error
 
 
 def _fitting(records: Records, bytes_max: int) -> int:

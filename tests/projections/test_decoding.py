@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,3 +95,17 @@ def test_a_decoder_for_no_projection_still_tells_what_is_an_event() -> None:
     assert frame["sequence"].to_list() == [7, 0]
     assert frame["known"].to_list() == [True, False]
     assert Decoder(()).columns([]).height == 0
+
+
+@given(st.lists(events(), min_size=1, max_size=8), st.data())
+def test_a_slice_of_an_array_is_read_as_a_list_is(log: list[Event], data: st.DataObject) -> None:
+    decoder, values = Decoder(PROJECTIONS), [event.SerializeToString() for event in log]
+    start = data.draw(st.integers(0, len(values) - 1))
+    of_array, of_list = decoder.decode(pa.array(values, pa.binary()).slice(start)), decoder.decode(values[start:])
+    assert of_array.frame.equals(of_list.frame)
+    assert of_array.facts == of_list.facts
+
+
+def test_a_record_without_a_value_is_no_event() -> None:
+    with pytest.raises(UndecodableEvent, match="no value"):
+        Decoder(PROJECTIONS).decode(pa.array([b"", None], pa.binary()))
