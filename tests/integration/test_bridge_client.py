@@ -274,6 +274,10 @@ async def test_actions_are_done_once_and_reported(servers: Servers, tmp_path: Pa
 
     async with bridge(servers) as there:
         client = BridgeClient(str(there.make_url("/")), dead_letters=tmp_path / "dlq.log", **QUICK)
+        told = await asyncio.to_thread(client.decision, "d0")
+        assert told is not None
+        assert (told["status"], told["ended"]) == ("effective", True)
+        assert await asyncio.to_thread(client.decision, "nobodys") is None
         allowed = ("greet", "dance", "explode")
         client.act(act, actions=allowed, server="harbour", poll_s=0.05, validate=_not_the_fifth)
 

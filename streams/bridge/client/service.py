@@ -124,6 +124,10 @@ class Service:
         """A page of actions. Raises Failed, Blocked, Wait and Rejected."""
         return self._ask("GET", f"/api/v1/actions/pending?{urlencode(fields)}")
 
+    def decisions(self, decision_ids: Sequence[str]) -> Mapping[str, Any]:
+        """How far decisions have come. Raises Failed, Blocked, Wait and Rejected."""
+        return self._ask("GET", f"/api/v1/decisions?{urlencode([('decision_ids', one) for one in decision_ids])}")
+
     def complete(self, said: Mapping[str, str]) -> Mapping[str, Any]:
         """Say what became of an action. Raises Failed, Blocked, Wait and Rejected."""
         return self._ask("POST", "/api/v1/actions/complete", json.dumps(said).encode(), JSON)
