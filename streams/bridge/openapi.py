@@ -11,8 +11,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from inference import AGENTS
 from inference.agent import IMPACTS
+from inference.agents import AGENTS
 from schemas import FACTS, TIERS, DecisionRequested
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
 from schemas.limits import SUBJECT_BYTES_MAX, TRACE_BYTES_MAX, number_max, text_bytes_max
