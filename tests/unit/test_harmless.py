@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -151,3 +153,17 @@ def test_what_is_logged_is_harmless_and_so_is_what_was_raised(stream: io.StringI
                                      "ERROR as it is: %s"]  # fmt: skip
     assert r"quoted \x9b31m" in said
     assert "\nERROR forged" not in said
+
+
+#: What writes to a screen by itself; a provider under test prints its own port.
+WRITES = {"print", "Console", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write"}
+MAY_WRITE = {"commands/output.py": {"typer.echo"}, "chaos/provider.py": {"print"}}
+
+
+def test_whatever_is_shown_goes_through_our_consoles() -> None:
+    streams, found = Path(__file__).parents[2] / "streams", {}
+    for file in sorted(streams.rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        if writes := {ast.unparse(call.func) for call in calls} & WRITES:
+            found[str(file.relative_to(streams))] = writes
+    assert found == MAY_WRITE
