@@ -129,6 +129,7 @@ def test_an_answer_for_programs_is_ascii_that_a_terminal_does_not_obey(capsys: p
 def stream() -> Iterator[io.StringIO]:
     make = logging.getLogRecordFactory()
     harmless_logs()
+    harmless_logs()  # a second time changes nothing
     log, stream = logging.getLogger("test.harmless"), io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
@@ -167,3 +168,13 @@ def test_whatever_is_shown_goes_through_our_consoles() -> None:
         if writes := {ast.unparse(call.func) for call in calls} & WRITES:
             found[str(file.relative_to(streams))] = writes
     assert found == MAY_WRITE
+
+
+@pytest.mark.parametrize(("message", "arguments"), [("%d", ("five",)), ("%(who)s", ({"whom": 1},)), ("%s %s", (1,))])
+def test_arguments_that_do_not_fit_their_message_are_left_to_logging(
+    stream: io.StringIO, message: str, arguments: tuple[object, ...]
+) -> None:
+    record = logging.getLogger("test.harmless").makeRecord("test", logging.ERROR, "x.py", 1, message, arguments, None)
+    assert record.msg == message
+    with pytest.raises((TypeError, KeyError)):
+        record.getMessage()
