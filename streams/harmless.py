@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # C0, DEL and C1; the soft hyphen and joiners that cannot be seen; the marks and overrides of writing direction, the
@@ -68,26 +68,33 @@ def harmless_all(value: Any) -> Any:
     return value
 
 
+class _HarmlessRecords:
+    """Makes log records as another factory does, and their texts harmless."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+        self._as_text = logging.Formatter()
+
+    def __call__(self, *given: Any, **named: Any) -> logging.LogRecord:
+        record = self._make(*given, **named)
+        try:
+            record.msg = harmless_lines(record.getMessage())
+        except Exception:  # arguments that do not fit their message: logging itself says where
+            return record
+        record.args = ()
+        if record.exc_info:
+            record.exc_text = harmless_lines(self._as_text.formatException(record.exc_info))
+        return record
+
+
 def harmless_logs() -> None:
     """From now on, whatever this process logs is harmless, whoever logs it and wherever it is written.
 
     A message or an error may quote what somebody wrote to the log of events, and a log is read at a terminal too.
     """
     make = logging.getLogRecordFactory()
-    as_text = logging.Formatter()
-
-    def made(*given: Any, **named: Any) -> logging.LogRecord:
-        record = make(*given, **named)
-        try:
-            record.msg = harmless_lines(record.getMessage())
-        except (TypeError, ValueError):
-            return record  # logging itself says which call's arguments do not fit its message
-        record.args = ()
-        if record.exc_info:
-            record.exc_text = harmless_lines(as_text.formatException(record.exc_info))
-        return record
-
-    logging.setLogRecordFactory(made)
+    if not isinstance(make, _HarmlessRecords):
+        logging.setLogRecordFactory(_HarmlessRecords(make))
 
 
 def _joins(text: str, at: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
 
@@ -11,6 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from streams.harmless import harmless
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{0,5})?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,11 +35,22 @@ def refuse_other_hosts(listens_at: str, said: str) -> list[Middleware]:
 
     @web.middleware
     async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not is_loopback(request.url.host or ""):
+        if not is_loopback(_asked_for(request)):
             raise web.HTTPMisdirectedRequest(text=said)
         return await handler(request)
 
     return [refuse] if is_loopback(listens_at) else []
+
+
+def _asked_for(request: web.Request) -> str:
+    """The host that a request names, lower-case; "" for what is no host at all, which aiohttp would raise for."""
+    named = request.rel_url.raw_host
+    if named is not None:
+        return named.lower()
+    header = request.headers.get("Host")
+    # HTTP/1.0 has none. No page can leave it out, so a program of this machine's asks.
+    found = _HOST.fullmatch("localhost" if header is None else header)
+    return found[1].lower() if found else ""
 
 
 def add_headers(headers: Mapping[str, str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

@@ -6,7 +6,7 @@ A request that has come through here has an answer: the agent can read its conte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -40,15 +40,15 @@ class DeadlinePassed(PermanentError):
     reason = "deadline_passed"
 
 
-def asked(request: DecisionRequested) -> DecisionRequested:
+def asked(request: DecisionRequested, agents: Mapping[str, Agent] = AGENTS) -> DecisionRequested:
     """The request, with what it leaves out as its agent declares it, but for its id, its deadline and its world.
 
     What is wrong with a request whatever its agent is found before, by `check_offered`. Raises UnknownAgent,
     ContextTooLarge, IllegalActions, and EventRefused for a context that the agent cannot read.
     """
-    agent = AGENTS.get(request.agent)
+    agent = agents.get(request.agent)
     if agent is None:
-        raise UnknownAgent(f"there is no agent {request.agent[:40]!r}; there are {', '.join(AGENTS)}")
+        raise UnknownAgent(f"there is no agent {request.agent[:40]!r}; there are {', '.join(agents)}")
     context = _context(request.context)
     try:
         legal, default, impact = agent.legal_actions(context), agent.default(context).action, agent.impact(context)

@@ -43,6 +43,8 @@ async def body_of(request: web.Request, bytes_max: int, within_s: float) -> byte
     coding = ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
     if coding not in ("", "identity", *_WINDOW_BITS):
         raise UnknownCoding(f"a body is packed as {' or '.join(_WINDOW_BITS)} or not at all, not as {coding[:80]}")
+    if (request.content_length or 0) > request.client_max_size:
+        raise TooLarge(f"a body has at most {request.client_max_size} bytes, not {request.content_length}")
     try:
         async with asyncio.timeout(within_s):
             body = await request.read()

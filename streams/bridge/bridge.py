@@ -18,6 +18,7 @@ from schemas.stamps import pack, time_ms
 from streams.bridge.admission import Admission, Client, Here, Record, admit, decision_id, new_subjects
 from streams.bridge.limits import Limit
 from streams.bridge.models import (
+    ENDS,
     STAMP_MAX,
     Action,
     Actions,
@@ -25,6 +26,9 @@ from streams.bridge.models import (
     Asked,
     Completed,
     Completion,
+    Decision,
+    Decisions,
+    DecisionsQuery,
     Dispatched,
     Refused,
 )
@@ -150,6 +154,17 @@ class Bridge:
         ]
         full = len(rows) == query.limit
         return Actions(actions=actions, next=f"{rows[-1]['stamp']}.{rows[-1]['decision_id']}" if full else None)
+
+    async def decisions(self, query: DecisionsQuery) -> Decisions:
+        """What has become of decisions, also of those of which nothing will. Raises TemporaryError."""
+        async with self._store.transaction() as connection:
+            rows = await self._store.decisions(connection, query.decision_ids)
+        return Decisions(
+            decisions=[
+                Decision(ended=row["status"] in ENDS, **{name: text or "" for name, text in row.items()})
+                for row in rows
+            ]
+        )
 
     async def sweep(self) -> None:
         """Publish, for ever, what was left behind."""

@@ -11,6 +11,9 @@ from schemas.requests import DECISION_ID_PATTERN
 #: Pages of actions are short: a game server does them one after the other.
 ACTIONS_DEFAULT, ACTIONS_MAX = 50, 100
 SUBJECTS_MAX = 100
+DECISIONS_MAX = 100
+#: How a decision ends: with an action to do, or with none.
+ENDS = frozenset({"effective", "closed"})
 #: What a column of Postgres holds.
 STAMP_MAX = 2**63 - 1
 
@@ -94,6 +97,34 @@ class ActionsQuery(_Model):
         le=STAMP_MAX >> 16,
         description="Only actions that took effect since, milliseconds since 1970.",
     )
+
+
+class DecisionsQuery(_Model):
+    """Which decisions to tell of."""
+
+    decision_ids: list[DecisionId] = Field(
+        min_length=1, max_length=DECISIONS_MAX, description="The ids in `asked`, or your own."
+    )
+
+
+class Decision(_Model):
+    """How far a decision has come."""
+
+    decision_id: str
+    subject: str = Field(description="The player or place it is about.")
+    agent: str
+    status: str = Field(
+        description="requested, proposed, waiting (for a person), rejected (what was proposed), expired, closed"
+        " (nothing takes effect) or effective (an action says what to do)."
+    )
+    reason: str = Field(description="Why what was proposed, or the request, came to nothing; empty when it did not.")
+    ended: bool = Field(description="Whether nothing more comes of it.")
+
+
+class Decisions(_Model):
+    """Those of the decisions that are known; one that was asked for a moment ago may not be yet."""
+
+    decisions: list[Decision]
 
 
 class Completion(_Model):

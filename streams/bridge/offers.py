@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inference.agent import Agent
+from inference.agents import AGENTS
 from schemas import TOPICS, DecisionRequested, PermanentError, topic_of
 from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
 from schemas.partitions import partition_of
@@ -57,8 +60,8 @@ class Batch:
     refusals: tuple[Refusal, ...]
 
 
-def read(content_type: str, body: bytes) -> Batch:
-    """The batch of a body. Raises Malformed and TooLarge."""
+def read(content_type: str, body: bytes, agents: Mapping[str, Agent] = AGENTS) -> Batch:
+    """The batch of a body; `agents` are those that may be asked. Raises Malformed and TooLarge."""
     if content_type == JSON:
         client, parts = parts_of_json(body)
     else:
@@ -68,7 +71,7 @@ def read(content_type: str, body: bytes) -> Batch:
     if not parts:
         raise Malformed(f"events is a list of 1 to {BATCH_EVENTS_MAX} events")
     event_of = event_of_json if content_type == JSON else event_of_protobuf
-    read_ones = [_offered(index, event_of(part)) for index, part in enumerate(parts)]
+    read_ones = [_offered(index, event_of(part), agents) for index, part in enumerate(parts)]
     return Batch(
         client,
         tuple(one for one in read_ones if isinstance(one, Offer)),
@@ -76,20 +79,20 @@ def read(content_type: str, body: bytes) -> Batch:
     )
 
 
-def _offered(index: int, event: OfferedEvent | Unreadable) -> Offer | Refusal:
+def _offered(index: int, event: OfferedEvent | Unreadable, agents: Mapping[str, Agent]) -> Offer | Refusal:
     if isinstance(event, Unreadable):
         return Refusal(index, event.sequence, Malformed.reason, _short(event.detail))
     try:
-        return _offer(index, event)
+        return _offer(index, event, agents)
     except PermanentError as error:
         sequence = event.sequence if event.sequence <= SEQUENCE_MAX else 0
         return Refusal(index, sequence, error.reason, _short(str(error)))
 
 
-def _offer(index: int, event: OfferedEvent) -> Offer:
+def _offer(index: int, event: OfferedEvent, agents: Mapping[str, Agent]) -> Offer:
     """What an event offers. Raises what `check_offered` and `asked` raise."""
     fact = check_offered(event)
-    request = asked(fact) if isinstance(fact, DecisionRequested) else None
+    request = asked(fact, agents) if isinstance(fact, DecisionRequested) else None
     topic = topic_of(fact if request is None else request)
     return Offer(
         index,

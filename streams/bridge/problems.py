@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from schemas import NornError, TemporaryError
+from schemas import EventRefused, NornError, TemporaryError
 from streams.bridge.admission import TooManyGaps
 from streams.bridge.bodies import HungUp, TooSlow, UnknownCoding
 from streams.bridge.models import Problem
@@ -22,7 +22,13 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 
 _log = logging.getLogger(__name__)
-_STATUS: dict[type[NornError], int] = {Malformed: 400, TooLarge: 413, TooManyGaps: 409, TemporaryError: 503}
+_STATUS: dict[type[NornError], int] = {
+    Malformed: 400,
+    EventRefused: 400,
+    TooLarge: 413,
+    TooManyGaps: 409,
+    TemporaryError: 503,
+}
 
 
 class Limited(TemporaryError):

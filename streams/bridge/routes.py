@@ -15,7 +15,7 @@ from streams.bridge.bodies import BODY_WITHIN_S, body_of
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
 from streams.bridge.meters import Meters
-from streams.bridge.models import Actions, ActionsQuery, Completed, Completion, Dispatched
+from streams.bridge.models import Actions, ActionsQuery, Completed, Completion, Decisions, DecisionsQuery, Dispatched
 from streams.bridge.offers import read
 from streams.bridge.openapi import Operation, document
 from streams.bridge.problems import Limited, WrongContentType, problem
@@ -50,6 +50,15 @@ PENDING = Operation(
     {**_BAD, **_LIMITED},
     query=ActionsQuery,
 )
+DECISIONS = Operation(
+    "GET",
+    "/api/v1/decisions",
+    "decisions",
+    "Tell how far decisions have come, and which have ended with nothing to do.",
+    Decisions,
+    {**_BAD, **_LIMITED},
+    query=DecisionsQuery,
+)
 COMPLETE = Operation(
     "POST",
     "/api/v1/actions/complete",
@@ -65,7 +74,7 @@ READYZ = Operation(
     "GET", "/readyz", "readyz", "Whether it can take events.", TEXT, {503: "It waits for what the detail names."}
 )
 METRICS = Operation("GET", "/metrics", "metrics", "Prometheus's text format.", TEXT)
-OPERATIONS = (DISPATCH, PENDING, COMPLETE, OPENAPI, HEALTHZ, READYZ, METRICS)
+OPERATIONS = (DISPATCH, PENDING, DECISIONS, COMPLETE, OPENAPI, HEALTHZ, READYZ, METRICS)
 
 
 class Routes:
@@ -104,12 +113,12 @@ class Routes:
     async def pending(self, request: web.Request) -> web.Response:
         """GET /api/v1/actions/pending."""
         self._count(request, PENDING)
-        asked = {name: request.query.getall(name) for name in request.query}
-        repeated = [name for name, values in asked.items() if name != "subjects" and len(values) > 1]
-        if repeated:
-            raise Malformed(f"{', '.join(sorted(repeated))} is given twice")
-        flat = {name: values if name == "subjects" else values[0] for name, values in asked.items()}
-        return _json(await self._bridge.pending(_valid(ActionsQuery, lambda: ActionsQuery.model_validate(flat))))
+        return _json(await self._bridge.pending(_query(request, ActionsQuery, "subjects")))
+
+    async def decisions(self, request: web.Request) -> web.Response:
+        """GET /api/v1/decisions."""
+        self._count(request, DECISIONS)
+        return _json(await self._bridge.decisions(_query(request, DecisionsQuery, "decision_ids")))
 
     async def complete(self, request: web.Request) -> web.Response:
         """POST /api/v1/actions/complete."""
@@ -147,6 +156,16 @@ class Routes:
         if wait_s:
             raise Limited(f"too many requests to {operation.path} from {request.remote}", wait_s)
         self._limit.spend(key, 1, now_s)
+
+
+def _query(request: web.Request, model: type[M], several: str) -> M:
+    """The query of a request; one of its names may be given several times. Raises Malformed."""
+    asked = {name: request.query.getall(name) for name in request.query}
+    repeated = [name for name, values in asked.items() if name != several and len(values) > 1]
+    if repeated:
+        raise Malformed(f"{', '.join(sorted(repeated))} is given twice")
+    flat = {name: values if name == several else values[0] for name, values in asked.items()}
+    return _valid(model, lambda: model.model_validate(flat))
 
 
 def _valid(model: type[M], make: Callable[[], M]) -> M:

@@ -44,6 +44,7 @@ _SQL = {
         "first_completion",
         "complete",
         "pending_actions",
+        "decisions",
     )
 }
 
@@ -145,6 +146,11 @@ class Store:
     async def complete(self, connection: Any, decision_id: str, outcome: str, detail: str, server: str) -> bool:
         """Whether this is the first completion; then it is kept."""
         return await connection.fetchval(_SQL["complete"], decision_id, outcome, detail, server) is not None
+
+    async def decisions(self, connection: Any, decision_ids: Sequence[str]) -> list[Any]:
+        """How far these decisions have come, as far as they are known."""
+        rows: list[Any] = await connection.fetch(_SQL["decisions"], decision_ids)
+        return rows
 
     async def pending_actions(
         self, connection: Any, after: tuple[int, str], subjects: list[str] | None, limit: int

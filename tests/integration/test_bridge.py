@@ -16,15 +16,17 @@ import aiohttp
 import asyncpg
 import pytest
 
-from schemas import ActionCompleted, DecisionEffective, Event, GoldGained
+from schemas import ActionCompleted, DecisionEffective, DecisionRejected, DecisionRequested, Event, GoldGained
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
 from schemas.stamps import pack
 from streams.bridge.bridge import COMPLETIONS, LEFT_BEHIND_S
+from streams.bridge.routes import DECISIONS
 from streams.bridge.server import PortTaken, create_app, serve
 from streams.config import Settings
 from streams.embedded import Servers
 from streams.statements import statement
 from tests.bridges import Process, bridge, dots, fold, logged, prepared
+from tests.log import Life
 from tests.proxy import proxy
 from tests.sdk import free_port, nobody_listens
 from tests.waiting import WITHIN_S, eventually_async
@@ -316,6 +318,27 @@ async def test_actions_are_listed_oldest_first_until_completed(servers: Servers)
         assert (third["outcome"], third["detail"], third["repeated"]) == ("refused", "asleep", True)
         unknown = await post(there.make_url(COMPLETE), json={**said, "decision_id": "d9"})
         assert (unknown[0], unknown[1]["reason"]) == (404, "no_such_decision")
+
+
+async def test_what_became_of_a_decision_is_told_whether_it_took_effect_or_not(servers: Servers) -> None:
+    written = Life(partitions=1)
+    requests = [DecisionRequested(decision_id=f"d{n}", agent="dialogue", tier="silver") for n in range(3)]
+    rejected = DecisionRejected(decision_id="d1", agent="dialogue", reason="nobody agreed")
+    events = [written.event(fact, "astrid", (1_000 + n) << 16)[1] for n, fact in enumerate([*requests, rejected])]
+    await fold(servers.postgres, [*events, effective("d2", "astrid", 2_000)])
+    async with bridge(servers, bridge_requests_per_minute=2) as there:
+        asked = f"{there.make_url(DECISIONS.path)}?decision_ids=d0&decision_ids=d1&decision_ids=d2&decision_ids=d9"
+        status, said, _ = await ask(asked)
+        assert status == 200
+        told = {one.pop("decision_id"): one for one in said["decisions"]}
+        assert {one: (told[one]["status"], told[one]["reason"], told[one]["ended"]) for one in told} == {
+            "d0": ("requested", "", False),
+            "d1": ("rejected", "nobody agreed", False),
+            "d2": ("effective", "", True),
+        }
+        assert {one["subject"] for one in told.values()} == {"astrid"}
+        assert (await ask(str(there.make_url(DECISIONS.path))))[0] == 400
+        assert (await ask(asked))[0] == 429
 
 
 async def test_a_completion_the_broker_did_not_take_is_completed_once_by_the_retry(servers: Servers) -> None:

@@ -141,6 +141,34 @@ async def test_a_batch_that_fails_is_repeated_three_times_and_then_waits_in_the_
         assert after - before >= pause_s
 
 
+async def test_whoever_listens_there_but_is_no_bridge_fails_and_stops_nothing(tmp_path: Path) -> None:
+    answers = [{}, {"actions": 7, "next": None}, {"actions": [7], "next": None}, {"actions": [{}], "next": None},
+               {"actions": [], "next": 7}, {"accepted": "many"}]  # fmt: skip
+    asked = 0
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response(answers[asked % len(answers)])
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", elsewhere)
+    async with TestServer(app) as there:
+        url = str(there.make_url("/"))
+        service = Service(url, failures_max=1_000)
+        for _ in answers:
+            with pytest.raises(Failed, match="is the URL right"):
+                await asyncio.to_thread(service.pending, [])
+            with pytest.raises(Failed, match="is the URL right"):
+                await asyncio.to_thread(service.decisions, ["d"])
+        client = BridgeClient(url, dead_letters=tmp_path / "dlq.log", service=service, **QUICK)
+        client.act(lambda action: None, poll_s=0.01)
+        client.put(GoldGained(amount=1), player_id="p")
+        before = asked
+        await eventually_async(lambda: asked > before + 2 * len(answers), message="it goes on asking")
+        assert await asyncio.to_thread(client.close, 0.1) == 1
+
+
 async def test_a_replay_by_hand_doubles_nothing(servers: Servers, tmp_path: Path) -> None:
     path = tmp_path / "dlq.log"
     client = BridgeClient("", dead_letters=path, service=quick(f"http://{nobody_listens()}", 60), **QUICK)
@@ -274,6 +302,10 @@ async def test_actions_are_done_once_and_reported(servers: Servers, tmp_path: Pa
 
     async with bridge(servers) as there:
         client = BridgeClient(str(there.make_url("/")), dead_letters=tmp_path / "dlq.log", **QUICK)
+        told = await asyncio.to_thread(client.decision, "d0")
+        assert told is not None
+        assert (told["status"], told["ended"]) == ("effective", True)
+        assert await asyncio.to_thread(client.decision, "nobodys") is None
         allowed = ("greet", "dance", "explode")
         client.act(act, actions=allowed, server="harbour", poll_s=0.05, validate=_not_the_fifth)
 

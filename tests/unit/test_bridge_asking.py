@@ -117,6 +117,13 @@ def test_what_nobody_could_answer_is_refused_with_the_reason(changes: Any, reaso
     assert word in detail
 
 
+def test_only_agents_that_are_given_may_be_asked() -> None:
+    events = [{"sequence": 1, "player_id": "astrid", "decision_requested": {"agent": "dialogue"}}]
+    body = orjson.dumps({"client": "harbour-1", "events": events})
+    (refusal,) = read(JSON, body, {"quest": AGENTS["quest"]}).refusals
+    assert (refusal.reason, refusal.detail) == ("unknown_agent", "there is no agent 'dialogue'; there are quest")
+
+
 def test_an_agent_that_cannot_read_the_context_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def legal_actions(context: Any) -> tuple[str, ...]:
         return (context["npc"],)

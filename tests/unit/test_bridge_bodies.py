@@ -217,6 +217,23 @@ async def test_a_body_that_does_not_come_is_waited_for_so_long_and_no_longer(the
     writer.close()
 
 
+async def test_a_body_that_says_it_will_be_too_large_is_not_waited_for(there: TestServer) -> None:
+    reader, writer = await asyncio.open_connection(there.host, there.port)
+    writer.write(head("Content-Length: 99999999999"))
+    async with asyncio.timeout(WITHIN_S):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    writer.close()
+
+
+@pytest.mark.parametrize("host", [b"a:b:c", b"\xff", b"localhost:x", b"\xe2\x80\xae", b"xn--", b"["])
+async def test_a_host_that_is_none_is_the_clients_fault(
+    there: TestServer, caplog: pytest.LogCaptureFixture, host: bytes
+) -> None:
+    answer = await talk(there, b"GET /healthz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % host)
+    assert answer.split()[1] == b"421", answer
+    assert lines_of(caplog) == []
+
+
 async def test_a_query_that_is_no_text_is_the_clients_fault(there: TestServer) -> None:
     for query in (b"subjects=%ED%A0%BD", b"subjects=%FF", b"limit=%00", b"after=1.%ED%A0%BD", b"%FF=1"):
         answer = await talk(there, b"GET %s?%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -127,6 +129,7 @@ def test_an_answer_for_programs_is_ascii_that_a_terminal_does_not_obey(capsys: p
 def stream() -> Iterator[io.StringIO]:
     make = logging.getLogRecordFactory()
     harmless_logs()
+    harmless_logs()  # a second time changes nothing
     log, stream = logging.getLogger("test.harmless"), io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
@@ -151,3 +154,27 @@ def test_what_is_logged_is_harmless_and_so_is_what_was_raised(stream: io.StringI
                                      "ERROR as it is: %s"]  # fmt: skip
     assert r"quoted \x9b31m" in said
     assert "\nERROR forged" not in said
+
+
+#: What writes to a screen by itself; a provider under test prints its own port.
+WRITES = {"print", "Console", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write"}
+MAY_WRITE = {"commands/output.py": {"typer.echo"}, "chaos/provider.py": {"print"}}
+
+
+def test_whatever_is_shown_goes_through_our_consoles() -> None:
+    streams, found = Path(__file__).parents[2] / "streams", {}
+    for file in sorted(streams.rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        if writes := {ast.unparse(call.func) for call in calls} & WRITES:
+            found[str(file.relative_to(streams))] = writes
+    assert found == MAY_WRITE
+
+
+@pytest.mark.parametrize(("message", "arguments"), [("%d", ("five",)), ("%(who)s", ({"whom": 1},)), ("%s %s", (1,))])
+def test_arguments_that_do_not_fit_their_message_are_left_to_logging(
+    stream: io.StringIO, message: str, arguments: tuple[object, ...]
+) -> None:
+    record = logging.getLogger("test.harmless").makeRecord("test", logging.ERROR, "x.py", 1, message, arguments, None)
+    assert record.msg == message
+    with pytest.raises((TypeError, KeyError)):
+        record.getMessage()

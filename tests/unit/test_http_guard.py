@@ -28,6 +28,18 @@ async def test_a_server_of_this_machine_answers_to_its_names_only(listens_at: st
     app.on_response_prepare.append(add_headers({"Cache-Control": "no-store"}))
     app.router.add_get("/", page)
     async with TestClient(TestServer(app)) as client:
-        for host, expected in (("evil.example", status), ("localhost:1", 200), ("[::1]:1", 200)):
+        wrong = (
+            "evil.example",
+            "a:b:c",
+            "localhost:x",
+            "localhost@evil.example",
+            "\u202e",
+            "xn--",
+            "[",
+            "[::1",
+            ".",
+            "",
+        )
+        for host, expected in (*((one, status) for one in wrong), ("LocalHost:1", 200), ("[::1]:1", 200)):
             answer = await client.get("/", headers={"Host": host})
             assert (answer.status, answer.headers["Cache-Control"]) == (expected, "no-store")

@@ -144,6 +144,16 @@ class BridgeClient:
         assert self._poller is None, "actions are asked for once"
         self._poller = ActionPoller(self._service, beside(self._dead_letters, "actions"), act, **options)
 
+    def decision(self, decision_id: str) -> Mapping[str, Any] | None:
+        """How far a decision has come, its `status`, `reason` and whether it has `ended`; None when nothing is known.
+
+        Waits for the bridge. Raises TemporaryErrors when it cannot be asked at present, and Rejected for an id that is
+        none.
+        """
+        self._check_own()
+        found: list[Mapping[str, Any]] = self._service.decisions([decision_id])["decisions"]
+        return found[0] if found else None
+
     def flush(self, timeout_s: float = CLOSE_S) -> int:
         """Send all there is, at most for `timeout_s` or until the breaker opens; gives how many events are left."""
         self._check_own()

@@ -26,6 +26,8 @@ CONNECTIONS = 10
 READ_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 2.0
 
+_NO_BRIDGE = "the answer is none of a bridge; is the URL right?"
+
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
 
@@ -118,11 +120,21 @@ class Service:
                 float(said["retry_after_s"]),
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise Failed(f"the answer is none of a bridge: {error!r}; is the URL right?") from None
+            raise Failed(f"{_NO_BRIDGE} {error!r}") from None
 
     def pending(self, fields: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
         """A page of actions. Raises Failed, Blocked, Wait and Rejected."""
-        return self._ask("GET", f"/api/v1/actions/pending?{urlencode(fields)}")
+        said = self._ask("GET", f"/api/v1/actions/pending?{urlencode(fields)}")
+        _check_listed(said, "actions")
+        if not isinstance(said.get("next"), str | None):
+            raise Failed(_NO_BRIDGE)
+        return said
+
+    def decisions(self, decision_ids: Sequence[str]) -> Mapping[str, Any]:
+        """How far decisions have come. Raises Failed, Blocked, Wait and Rejected."""
+        said = self._ask("GET", f"/api/v1/decisions?{urlencode([('decision_ids', one) for one in decision_ids])}")
+        _check_listed(said, "decisions")
+        return said
 
     def complete(self, said: Mapping[str, str]) -> Mapping[str, Any]:
         """Say what became of an action. Raises Failed, Blocked, Wait and Rejected."""
@@ -154,6 +166,15 @@ class Service:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+
+def _check_listed(said: Mapping[str, Any], name: str) -> None:
+    """Raises Failed unless there is a list of this name, each with the id of a decision: anybody may listen there."""
+    listed = said.get(name)
+    if not isinstance(listed, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("decision_id"), str) for one in listed
+    ):
+        raise Failed(_NO_BRIDGE)
 
 
 def _said(answer: Any) -> Mapping[str, Any]:
