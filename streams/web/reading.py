@@ -108,7 +108,7 @@ class Broker:
 
     def __init__(self, bootstrap: str) -> None:
         # Failures are raised, and shown on the page; librdkafka need not print them too.
-        self._settings = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._settings: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._client = AdminClient(self._settings)
 
     def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
