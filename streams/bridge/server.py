@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from schemas import PermanentError, TemporaryError
+from streams.addresses import Servers
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
 from streams.bridge.meters import Meters
@@ -22,7 +23,6 @@ from streams.bridge.routes import Routes
 from streams.bridge.store import Store
 from streams.clock import Clock
 from streams.config import Settings
-from streams.embedded import Servers
 
 SECOND_S, MINUTE_S = 1.0, 60.0
 # What is under way when the bridge is told to stop is finished within a publication's time.

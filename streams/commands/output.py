@@ -13,8 +13,8 @@ from rich.console import Console
 from schemas import PermanentError
 
 if TYPE_CHECKING:
+    from streams.addresses import Servers
     from streams.config import Settings
-    from streams.embedded import Servers
 
 #: Exit codes; `norn --help` explains them.
 DONE, DOES_NOT_HOLD, FAILED, INTERRUPTED = 0, 1, 3, 130

@@ -11,7 +11,7 @@ from streams.commands.output import Json, answers, emit, errors, settings
 from streams.commands.progress import ServerProgress
 
 if TYPE_CHECKING:
-    from streams.embedded import Servers
+    from streams.addresses import Servers
     from streams.preparing import Prepared
 
 

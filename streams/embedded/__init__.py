@@ -15,15 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from streams.addresses import Servers
 from streams.embedded import clickhouse, kafka, launch, ports, postgres, running
 from streams.embedded.errors import MissingPart, ServerFailed, ServersError, ServersNotRunning, ServerStalled
-from streams.embedded.files import locked
-from streams.embedded.launch import Identity, Launch, Progress, Running
+from streams.embedded.launch import Launch, Progress, Running
 from streams.embedded.running import Entry
+from streams.files import locked
+from streams.processes import Identity
 
 __all__ = [
     "MissingPart",
@@ -44,18 +45,6 @@ LOCK_WITHIN_S = 900.0
 #: A server listens by itself on the port that it is told: another process may take it just before. Three times in a row
 #: is no accident.
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where the three servers are."""
-
-    #: host:port, or several with commas between.
-    kafka: str
-    #: postgresql://user:password@host:port/database
-    postgres: str
-    #: http://host:port
-    clickhouse: str
 
 
 def quiet(server: str, stage: str, done: int | None, total: int | None) -> None:

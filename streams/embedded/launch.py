@@ -19,6 +19,7 @@ import psutil
 
 from streams.embedded import supervisor
 from streams.embedded.errors import ServerFailed, ServerStalled
+from streams.processes import Identity
 
 #: Told what is going on: server, stage, and how much of how much is done where that is known.
 Progress = Callable[[str, str, int | None, int | None], None]
@@ -38,8 +39,6 @@ ASK_EVERY_S = 0.05
 STOP_WITHIN_S = 10.0
 #: The supervisor needs a moment beyond its server's grace time.
 SUPERVISOR_MARGIN_S = 5.0
-#: A process's start is reckoned from the clock, which may have been set since; numbers are not used again that soon.
-CLOCK_STEP_S = 5.0
 #: What of a log is worth showing in an error.
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16_384
@@ -64,29 +63,6 @@ class Launch:
     account: tuple[int, int] | None = None
     #: What it listens on, to tell a lost race for a port from a real failure.
     ports: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A process that cannot be mistaken for a later one with the same number."""
-
-    pid: int
-    created: float
-
-    @classmethod
-    def of(cls, pid: int) -> Identity:
-        """The identity of a live process; raises psutil.NoSuchProcess where there is none."""
-        return cls(pid, psutil.Process(pid).create_time())
-
-    def process(self) -> psutil.Process | None:
-        """The process itself, or None when it is gone."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < CLOCK_STEP_S
-            alive = same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if alive else None
 
 
 @dataclass(slots=True)
