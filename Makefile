@@ -42,7 +42,9 @@ setup: ## install everything, pinned, into .venv; does nothing when nothing chan
 	|| { echo "Some package could not be installed; see above. NetHack (nle) and others have wheels for Linux on" \
 		"x86-64 with Python 3.11 to 3.13: try make setup PYTHONS=python3.13 after removing .venv" >&2; exit 1; }; \
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . \
-	&& echo "$$wanted" > $(STAMP)
+	&& echo "$$wanted" > $(STAMP) \
+	&& echo "Next: '$(BIN)/norn demo' plays a whole world; '$(BIN)/norn up' starts the servers alone;" \
+		"'$(BIN)/norn doctor' looks for what is missing."
 
 demo: setup ## play: real servers, real heroes, a live view; Ctrl-C ends it
 	@$(BIN)/norn demo

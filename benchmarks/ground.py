@@ -22,9 +22,10 @@ import psutil
 
 from projections.clickhouse import migrate as migrate_clickhouse
 from projections.postgres import migrate as migrate_postgres
+from streams.addresses import Servers
 from streams.admin import create_topics
 from streams.clickhouse import connect
-from streams.embedded import Servers, start
+from streams.embedded import start
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ import signal
 
 from benchmarks.filling import TOPIC
 from projections import PROJECTIONS
+from streams.addresses import Servers
 from streams.app import create_app
 from streams.config import Settings
 from streams.crew import MEASURE_ANEW
-from streams.embedded import Servers
 from streams.roles import fold_role, history_role
 from streams.worker import run
 

@@ -15,10 +15,10 @@ import faust
 from prometheus_client import CollectorRegistry
 
 from schemas import WorkerStarted, WorkerStopped
+from streams.addresses import Servers
 from streams.clock import Clock
 from streams.config import Settings
 from streams.database import Database, Waiting
-from streams.embedded import Servers
 from streams.metrics import Metrics
 from streams.positions import Positions
 from streams.processors.commit import Commit

@@ -10,8 +10,8 @@ from typing import Any
 
 from projections.events_tables import EVENTS
 from streams import clickhouse
+from streams.addresses import Servers
 from streams.admin import log_sizes
-from streams.embedded import Servers
 from streams.groups import ANSWERING, FOLD, HISTORY
 from streams.reaching import postgres_at, reaching
 from streams.reconcile import Account, Log, PartitionCount, Store

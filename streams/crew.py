@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import psutil
 
+from streams.addresses import Servers
 from streams.children import Child, ChildFailed, Command
 from streams.config import Settings
-from streams.embedded import Servers
 from streams.listening import web_socket
 from streams.live import WorkerLine
 from streams.reconcile import Account

@@ -15,7 +15,7 @@ from projections.events_tables import EVENTS
 from projections.fields import quoted
 from schemas import FACTS, ApprovalGiven, Event, PermanentError, TemporaryError
 from streams import clickhouse
-from streams.embedded import Servers
+from streams.addresses import Servers
 from streams.reaching import postgres_at, reaching
 from streams.sdk import Producer
 from streams.statements import statement

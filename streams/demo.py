@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
+from streams.addresses import Servers
 from streams.admin import check_topics
 from streams.children import Child, Command
 from streams.config import Settings
 from streams.counting import Counting, Counts, Since
 from streams.crew import FOREMOST, MEASURE_ANEW, Crew
-from streams.embedded import Servers
 from streams.live import Snapshot, snapshot
 from streams.preparing import prepare
 from streams.reaching import postgres_at

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -74,7 +74,23 @@ def python_of(version: Sequence[int]) -> Finding:
 
 def packages(settings: Settings) -> Finding:
     """The packages that every part of Norn needs."""
-    return packages_of(required(metadata.requires("norn") or ()), is_installed)
+    requirements = metadata.requires("norn") or ()
+    found = packages_of(required(requirements), is_installed)
+    return versions_of(pinned(requirements), metadata.version) if found.ok else found
+
+
+def versions_of(pins: Mapping[str, str], version: Callable[[str], str]) -> Finding:
+    """Whether those packages of which Norn uses what is private are of the versions that it was written for."""
+    wrong = [name for name, pin in pins.items() if not f"{version(name)}.".startswith(f"{pin}.")]
+    detail = ", ".join(f"{name} {version(name)} is not {pins[name]}" for name in wrong) or "all are there"
+    mend = " ".join(f"'{name}=={pins[name]}.*'" for name in wrong)
+    return _finding("packages", not wrong, detail, f"pip install {mend}")
+
+
+def pinned(requirements: Sequence[str]) -> dict[str, str]:
+    """The packages that are pinned, extras' aside, and to what: {"faust-streaming": "0.15"}."""
+    found = (re.match(r"([\w.-]+)(?:\[[^\]]*\])?==([\d.]+?)(?:\.\*)?$", one.strip()) for one in requirements)
+    return {match[1]: match[2] for match in found if match}
 
 
 def packages_of(names: Sequence[str], installed: Callable[[str], bool]) -> Finding:

@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 from projections import clickhouse as history
 from projections import postgres as truth
 from streams import clickhouse
+from streams.addresses import Servers
 from streams.admin import create_topics
-from streams.embedded import Servers
 from streams.reaching import postgres_at, reaching
 
 #: Copies of every partition where the cluster has as many brokers: one may be lost while another is being mended.

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from streams.embedded.files import write_atomically
-from streams.embedded.launch import Identity
+from streams.files import write_atomically
+from streams.processes import Identity
 
 
 @dataclass(frozen=True, slots=True)

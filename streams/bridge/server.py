@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from schemas import PermanentError, TemporaryError
+from streams.addresses import Servers
 from streams.bridge.bodies import BODY_WITHIN_S
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
@@ -22,7 +23,6 @@ from streams.bridge.store import Store
 from streams.bridge.wire import BODY_BYTES_MAX
 from streams.clock import Clock
 from streams.config import Settings
-from streams.embedded import Servers
 from streams.http_guard import Handler, add_headers, refuse_other_hosts, request_log
 
 SECOND_S, MINUTE_S = 1.0, 60.0

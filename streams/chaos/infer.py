@@ -20,12 +20,13 @@ from typing import Any
 import aiohttp
 
 from schemas import TIERS, TOPICS, NornError
+from streams.addresses import Servers
 from streams.admin import log_sizes
 from streams.chaos.log import events
 from streams.chaos.questions import questions
 from streams.chaos.reckoning import Reckoning, reckon
 from streams.children import Child, Command
-from streams.embedded import Servers, start
+from streams.embedded import start
 from streams.groups import DECIDE, INFER
 from streams.judgements import DECISIONS_TOPIC
 from streams.preparing import make_topics, migrate_postgres

@@ -132,7 +132,7 @@ class _Lines:
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Hold the home for this demo. Raises AnotherDemo, which names the process that holds it."""
-    from streams.embedded.files import locked
+    from streams.files import locked
 
     folder = home / "run"
     folder.mkdir(parents=True, exist_ok=True)

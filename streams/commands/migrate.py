@@ -21,3 +21,4 @@ def migrate(as_json: Json = False) -> None:
         return
     for store, names in applied.items():
         answers.print(f"[bold]{store}[/]: {', '.join(names) if names else 'nothing to do'}", highlight=False)
+    answers.print("Next: `norn topics` shows the topics (--create makes them), `norn run` starts the workers.")

@@ -16,8 +16,8 @@ from schemas import PermanentError
 from streams.harmless import harmless
 
 if TYPE_CHECKING:
+    from streams.addresses import Servers
     from streams.config import Settings
-    from streams.embedded import Servers
 
 #: Exit codes; `norn --help` explains them.
 DONE, DOES_NOT_HOLD, FAILED, INTERRUPTED = 0, 1, 3, 130

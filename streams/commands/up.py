@@ -11,8 +11,14 @@ from streams.commands.output import Json, answers, emit, errors, settings
 from streams.commands.progress import ServerProgress
 
 if TYPE_CHECKING:
-    from streams.embedded import Servers
+    from streams.addresses import Servers
     from streams.preparing import Prepared
+
+
+NEXT = """Next, each in a terminal of its own:
+  norn run                              starts this machine's workers and keeps them
+  python -m examples.nethack --heroes 8 plays a game, whose events they fold
+  norn reconcile                        counts every event in Kafka, Postgres and ClickHouse"""
 
 
 def up(as_json: Json = False) -> None:
@@ -47,3 +53,4 @@ def _show(servers: Servers, prepared: Prepared, as_json: bool) -> None:
         answers.print(f"[bold]{name:<12}[/]{url}", soft_wrap=True, highlight=False)
     made = len(prepared.topics), len(prepared.postgres) + len(prepared.clickhouse)
     answers.print(f"{made[0]} topics made, {made[1]} migrations applied. Ctrl-C stops what was started here.")
+    answers.print(NEXT, markup=False, highlight=False, soft_wrap=True)

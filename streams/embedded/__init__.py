@@ -15,15 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from streams.addresses import Servers
 from streams.embedded import clickhouse, kafka, launch, ports, postgres, running
-from streams.embedded.errors import MissingPart, ServerFailed, ServersError, ServersNotRunning
-from streams.embedded.files import locked
-from streams.embedded.launch import Identity, Launch, Progress, Running
+from streams.embedded.errors import MissingPart, ServerFailed, ServersError, ServersNotRunning, ServerStalled
+from streams.embedded.launch import Launch, Progress, Running
 from streams.embedded.running import Entry
+from streams.files import locked
+from streams.processes import Identity
 
 __all__ = [
     "MissingPart",
@@ -41,20 +42,9 @@ __all__ = [
 SERVERS: dict[str, ModuleType] = {"kafka": kafka, "clickhouse": clickhouse, "postgres": postgres}
 #: Another process that starts the same home may be fetching jars on a slow line.
 LOCK_WITHIN_S = 900.0
-#: A port can be lost to another process between choosing and listening; three times in a row is no accident.
+#: A server listens by itself on the port that it is told: another process may take it just before. Three times in a row
+#: is no accident.
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where the three servers are."""
-
-    #: host:port, or several with commas between.
-    kafka: str
-    #: postgresql://user:password@host:port/database
-    postgres: str
-    #: http://host:port
-    clickhouse: str
 
 
 def quiet(server: str, stage: str, done: int | None, total: int | None) -> None:
@@ -184,15 +174,18 @@ def _start_one(
     home: Path, name: str, chosen: dict[str, int], progress: Progress, abandoned: threading.Event
 ) -> Running:
     prepare: Callable[[Path, dict[str, int], Progress], Launch] = SERVERS[name].prepare
+    lost = False
     for attempt in range(ATTEMPTS):
-        if attempt:
+        if attempt and lost:
             chosen = {port: ports.any_free() for port in SERVERS[name].PORTS}
         planned = prepare(home, chosen, progress)
         try:
             server = launch.start(planned, abandoned)
-        except ServerFailed:
+        except ServerFailed as failure:
             lost = not all(ports.is_free(port) for port in planned.ports)
-            if lost and attempt + 1 < ATTEMPTS and not abandoned.is_set():
+            # One that hung is tried again by itself: the others, which may have come far, are not stopped for it.
+            again = lost or isinstance(failure, ServerStalled)
+            if again and attempt + 1 < ATTEMPTS and not abandoned.is_set():
                 continue
             raise
         progress(name, "ready", None, None)

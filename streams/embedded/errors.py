@@ -4,6 +4,7 @@ NornError
 └── ServersError
     ├── ServersNotRunning     no address is known: start a set, or give the URLs
     ├── ServerFailed          a server did not start; the message carries the last lines of its log
+    │   └── ServerStalled     it hangs: it neither ended nor got on
     └── MissingPart           a package or program is not installed; the message carries the command that mends it
 """
 
@@ -25,9 +26,15 @@ class ServersNotRunning(ServersError):
 
 
 class ServerFailed(ServersError):
-    """A server that did not start, or not in time."""
+    """A server that did not start."""
 
     reason = "server_failed"
+
+
+class ServerStalled(ServerFailed):
+    """A server that neither became ready nor ended, and did nothing any more."""
+
+    reason = "server_stalled"
 
 
 class MissingPart(ServersError):

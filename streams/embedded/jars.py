@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.embedded.errors import MissingPart, ServerFailed
-from streams.embedded.files import locked, write_atomically
+from streams.files import locked, write_atomically
 
 ENDPOINT = "org.apache.kafka:kafka_2.13:4.1.1"
 #: Kafka's own artifact names no logging backend; without this one it logs nothing at all.

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,27 @@ from typing import Any
 import psutil
 
 from streams.embedded import supervisor
-from streams.embedded.errors import ServerFailed
+from streams.embedded.errors import ServerFailed, ServerStalled
+from streams.processes import Identity
 
 #: Told what is going on: server, stage, and how much of how much is done where that is known.
 Progress = Callable[[str, str, int | None, int | None], None]
 
-#: A cold Java start on a busy two-core machine takes 15 s; four times that means that something is wrong.
-READY_WITHIN_S = 60.0
+#: A server is waited for as long as it gets on, however slow the machine: its log grows, or it computes. One that has
+#: done neither for so long hangs; a cold Java start on a busy two-core machine takes 15 s in all.
+STILL_FOR_S = 60.0
+#: How often it is looked whether a starting server gets on, which reads every process's ancestry.
+LOOK_EVERY_S = 1.0
+#: A server that waits for ever computes as well, a little: what is less than this is no progress.
+COMPUTED_S = 1.0
+#: Another process that starts the same home waits no longer (`LOCK_WITHIN_S`), and nothing healthy takes so long.
+READY_WITHIN_S = 840.0
 #: How often a starting server is asked whether it is healthy.
 ASK_EVERY_S = 0.05
 #: A server that has not stopped by itself after this long is killed: all three survive that with their data whole.
 STOP_WITHIN_S = 10.0
 #: The supervisor needs a moment beyond its server's grace time.
 SUPERVISOR_MARGIN_S = 5.0
-#: A process's start is reckoned from the clock, which may have been set since; numbers are not used again that soon.
-CLOCK_STEP_S = 5.0
 #: What of a log is worth showing in an error.
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16_384
@@ -58,29 +65,6 @@ class Launch:
     ports: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A process that cannot be mistaken for a later one with the same number."""
-
-    pid: int
-    created: float
-
-    @classmethod
-    def of(cls, pid: int) -> Identity:
-        """The identity of a live process; raises psutil.NoSuchProcess where there is none."""
-        return cls(pid, psutil.Process(pid).create_time())
-
-    def process(self) -> psutil.Process | None:
-        """The process itself, or None when it is gone."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < CLOCK_STEP_S
-            alive = same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if alive else None
-
-
 @dataclass(slots=True)
 class Running:
     """A server that has become healthy."""
@@ -99,8 +83,8 @@ class Running:
 def start(launch: Launch, abandoned: threading.Event) -> Running:
     """Start the server and wait until it is healthy.
 
-    Raises ServerFailed, with the log's last lines, when it ends, is not healthy within `READY_WITHIN_S`, or when
-    `abandoned` is set meanwhile; nothing is left running then.
+    It may take as long as it gets on. Raises ServerFailed, with the log's last lines, when it ends and when `abandoned`
+    is set meanwhile; ServerStalled when it hangs. Nothing is left running then.
     """
     popen = _spawn(launch)
     try:
@@ -151,19 +135,39 @@ def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_healthy(launch: Launch, popen: subprocess.Popen[bytes], abandoned: threading.Event) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
+    began_s = moved_s = looked_s = time.monotonic()
+    life = _signs_of_life(launch, popen.pid)
     while not launch.healthy():
         if popen.poll() is not None:
             raise _failure(launch, f"ended with status {popen.returncode} before it was ready")
         if abandoned.is_set():
             raise _failure(launch, "was given up, because another server failed")
-        if time.monotonic() > deadline:
-            raise _failure(launch, f"was not ready after {READY_WITHIN_S:.0f} s")
+        now_s = time.monotonic()
+        if now_s - looked_s > LOOK_EVERY_S:
+            looked_s = now_s
+            if life != (life := _signs_of_life(launch, popen.pid)):
+                moved_s = now_s
+        if now_s - moved_s > STILL_FOR_S:
+            raise _failure(launch, f"has done nothing for {STILL_FOR_S:g} s and is not ready", ServerStalled)
+        if now_s - began_s > READY_WITHIN_S:
+            raise _failure(launch, f"was not ready after {READY_WITHIN_S:g} s", ServerStalled)
         time.sleep(ASK_EVERY_S)
 
 
-def _failure(launch: Launch, what: str) -> ServerFailed:
-    return ServerFailed(
+def _signs_of_life(launch: Launch, supervisor_pid: int) -> tuple[int, int]:
+    """How large the server's log is, and how much it has computed: as long as these change, it gets on."""
+    size = launch.log.stat().st_size if launch.log.exists() else 0
+    computed_s = 0.0
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(supervisor_pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                computed_s += times.user + times.system
+    return size, int(computed_s / COMPUTED_S)
+
+
+def _failure(launch: Launch, what: str, kind: type[ServerFailed] = ServerFailed) -> ServerFailed:
+    return kind(
         f"{launch.name} {what}. Its log is {launch.log}, and ends:\n{log_tail(launch.log)}\n"
         "Run `norn doctor` to see what this machine lacks."
     )

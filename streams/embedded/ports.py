@@ -8,7 +8,7 @@ import socket
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from streams.embedded.files import write_atomically
+from streams.files import write_atomically
 
 LOOPBACK = "127.0.0.1"
 # Below the ports that systems give to connections (from 32768 on Linux): while a server is down, none of those can take

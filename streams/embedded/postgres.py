@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from streams.embedded.errors import MissingPart, ServerFailed
-from streams.embedded.files import write_atomically
 from streams.embedded.launch import Launch, Progress
 from streams.embedded.ports import LOOPBACK
+from streams.files import write_atomically
 
 NAME = "postgres"
 PORTS = ("postgres",)

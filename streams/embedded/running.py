@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 
 from streams.embedded.errors import ServersError
-from streams.embedded.files import write_atomically
-from streams.embedded.launch import STOP_WITHIN_S, SUPERVISOR_MARGIN_S, Identity
+from streams.embedded.launch import STOP_WITHIN_S, SUPERVISOR_MARGIN_S
+from streams.files import write_atomically
+from streams.processes import Identity
 
 FILE = "servers.json"
 LOOK_EVERY_S = 0.05

@@ -108,7 +108,8 @@ class Broker:
 
     def __init__(self, bootstrap: str) -> None:
         # Failures are raised, and shown on the page; librdkafka need not print them too.
-        self._client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._settings: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._client = AdminClient(self._settings)
 
     def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Where these partitions end, leaving out those that are no more. Blocks; raises KafkaException when away."""
@@ -125,6 +126,9 @@ class Broker:
                 ends[Place(tp.topic, tp.partition)] = answer.result().offset
             except KafkaException as error:
                 failures.append(error)
+        if failures:
+            # A client remembers for minutes who led a partition, and asks in vain after a broker's return.
+            self._client = AdminClient(self._settings)
         if failures and not ends:
             raise failures[0]
         return ends

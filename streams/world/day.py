@@ -13,13 +13,13 @@ from inference.engines.choosing import NO_MODEL
 from inference.requests import asked_as
 from schemas.topics import DAY_MS
 from streams import clickhouse
+from streams.addresses import Servers
 from streams.children import Child
 from streams.clock import Clock
 from streams.config import Settings
 from streams.counting import Counting
 from streams.crew import Crew
 from streams.demo import Play, game_command, memory_mb, report
-from streams.embedded import Servers
 from streams.engines import engines_of
 from streams.groups import POLICY
 from streams.policies.schedules import SCHEDULES, due_between

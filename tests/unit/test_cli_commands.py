@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,9 +17,12 @@ from typing import Any
 import pytest
 
 from streams import cli, doctor
+from streams.commands import migrate, up
 from streams.commands.demo import alone
 from streams.config import Settings
 from streams.listening import NEXT_PORTS, PortTaken, port_of, web_socket
+
+ROOT = Path(__file__).parents[2]
 
 Norn = Callable[..., tuple[int, str, str]]
 
@@ -138,6 +143,7 @@ def test_a_second_demo_on_a_home_says_who_plays_the_first(norn: Norn, tmp_path: 
 def test_a_home_is_free_again_after_its_demo_was_killed(tmp_path: Path) -> None:
     code = f"""
 import pathlib, time
+from streams.commands import migrate, up
 from streams.commands.demo import alone
 with alone(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
@@ -156,6 +162,14 @@ def listening() -> Any:
     """A port that is taken."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield taken.getsockname()[1]
+
+
+def test_a_person_is_told_what_comes_next() -> None:
+    """After each of the first commands: no one of them ends in silence, and each names commands that there are."""
+    for told in (up.NEXT, (ROOT / "Makefile").read_text().partition("Next:")[2], inspect.getsource(migrate)):
+        named = re.findall(r"norn (\w[\w-]*)", told.replace("$(BIN)/", ""))
+        assert named
+        assert set(named) <= set(cli.COMMANDS)
 
 
 def test_a_taken_port_that_was_asked_for_is_refused(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,15 @@ def test_requirements_of_an_extra_are_not_required() -> None:
     assert doctor.required(requirements) == ["aiohttp", "faust-streaming", "pydantic"]
 
 
+def test_a_package_of_another_version_than_norn_was_written_for_is_found() -> None:
+    pins = doctor.pinned(["aiokafka[lz4]==0.14.*", "ptars==0.0.25", "rich", "pydantic>=2", "chdb==4.4.*; extra == 'x'"])
+    assert pins == {"aiokafka": "0.14", "ptars": "0.0.25"}
+    assert doctor.versions_of(pins, {"aiokafka": "0.14.2", "ptars": "0.0.25"}.__getitem__).ok
+    found = doctor.versions_of(pins, {"aiokafka": "0.140.0", "ptars": "0.0.26"}.__getitem__)
+    assert (found.ok, found.mend) == (False, "pip install 'aiokafka==0.14.*' 'ptars==0.0.25.*'")
+    assert "ptars 0.0.26 is not 0.0.25" in found.detail
+
+
 def test_servers_given_by_url_need_nothing_of_this_machine(tmp_path: Path) -> None:
     away = Settings(home=tmp_path, kafka="a:1", postgres="postgresql://b/c", clickhouse="http://d")
     checks = (doctor.java_program, doctor.kafka_jars, doctor.postgres_programs, doctor.clickhouse_engine)
