@@ -119,6 +119,18 @@ async def test_prompts_that_are_at_fault_themselves_shut_out_nobody_else(reply: 
     assert len(bodies) == 7
 
 
+async def test_a_filtered_prompt_shuts_no_seat_of_the_ensemble_out() -> None:
+    withheld, voted = stopped("content_filter"), {"choices": [{"message": {"content": GREET}, "finish_reason": "stop"}]}
+    async with replying(*[withheld] * 6, voted) as (ill, _), replying(voted) as (well, _):
+        seats = choose_seats(f"1 * openai:m@{ill}/v1 + 1 * openai:m@{well}/v1")
+        votes = Ensemble(seats, now_ms=now_ms, prices=PRICES)
+        try:
+            verdicts = [await votes.decide(*voted_on(), allowed_ms=SHORT_MS) for _ in range(7)]
+        finally:
+            await votes.close()
+    assert [outcomes(verdict)[0] for verdict in verdicts] == ["withheld"] * 6 + ["valid"]
+
+
 async def test_a_prompt_that_never_leaves_is_no_failure_of_the_server() -> None:
     async with replying(GOOD) as (url, _), chosen(f"openai:m@{url}/v1") as chain:
         for _ in range(6):
