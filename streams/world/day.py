@@ -10,6 +10,7 @@ from typing import Any
 
 from inference import AGENTS
 from inference.engines.choosing import NO_MODEL
+from inference.prices import Prices
 from schemas.topics import DAY_MS
 from streams import clickhouse
 from streams.children import Child
@@ -238,7 +239,9 @@ class Day:
             for engine in asked:
                 await engine.start()
             told = lambda done: self._told(done / len(sample), "asked again in full")  # noqa: E731
-            return await agreement(sample, AGENTS, engines, now_ms=self._clock.now_ms, told=told), models
+            prices = Prices.of(self._settings.prices)
+            found = await agreement(sample, AGENTS, engines, now_ms=self._clock.now_ms, told=told, prices=prices)
+            return found, models
         finally:
             for engine in asked:
                 await engine.close()

@@ -15,8 +15,9 @@ from inference.engines import Engine, EngineBusy, EngineTimeout, PromptRefused, 
 from inference.ensemble import Ensemble
 from inference.prices import Prices
 from inference.seats import choose_seats
+from schemas import AnswerFoundUnsafe, CostSampled, DecisionProposed, PlayerSaid
 from streams.chaos.provider import started
-from tests.inference.asking import now_ms
+from tests.inference.asking import asked, happened, now_ms, worker
 from tests.inference.providing import CHOSEN, asking
 from tests.inference.serving import GOOD, refusal, replying
 from tests.inference.voting import GREET, outcomes
@@ -205,3 +206,17 @@ async def test_a_server_that_hangs_is_left_alone_by_those_who_waited_as_long() -
             await chain.complete(asking(allowed_ms=60))
         with pytest.raises(EngineTimeout):
             await chain.complete(asking(allowed_ms=120))
+
+
+async def test_a_player_whose_prompts_are_filtered_gets_the_fallback_and_the_next_one_the_models_answer() -> None:
+    answered = {"choices": [{"message": {"content": GREET}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9}}
+    async with replying(*[stopped("content_filter")] * 6, answered) as (url, _), chosen(f"openai:m@{url}/v1") as chain:
+        one = worker(chain, prices=PRICES)
+        proposals = []
+        for number in range(7):
+            facts = await one.answer(asked(happened(PlayerSaid(text=f"Let me in, {number}!"), number=number)))
+            proposals += [fact for fact in facts if isinstance(fact, DecisionProposed)]
+            assert not any(isinstance(fact, AnswerFoundUnsafe) for fact in facts)
+            assert sum(isinstance(fact, CostSampled) for fact in facts) == 1
+    assert [proposal.action for proposal in proposals] == ["ignore"] * 6 + ["greet"]
+    assert proposals[0].fallback_reason.startswith("withheld")
