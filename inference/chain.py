@@ -137,7 +137,7 @@ class Chain:
         try:
             return await self._engines[number].complete(prompt)
         finally:
-            # Who made no call tells nothing about how long one takes.
+            # An engine that made no call tells nothing about how long one takes.
             if len(prompt.bill.calls) > made:
                 pace.took(max(0, self._now_ms() - begun_ms))
 

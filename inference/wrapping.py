@@ -1,4 +1,4 @@
-"""What servers and models wrap around an answer: thoughts, a Markdown fence, the token that ends a turn."""
+"""The wrapping of an answer, taken off: thoughts, a Markdown fence, the token that ends a turn."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def bare(text: str) -> str:
 
 
 def _thought_out(text: str) -> str:
-    """What follows the thoughts: after the first end of them that an answer follows, else after the last."""
+    """The text after the thoughts: after the first end of them that an answer follows, else after the last."""
     ends = [found.end() for found in _THOUGHTS_END.finditer(text)]
     end = next((end for end in ends if _BEGUN.match(text, end)), ends[-1] if ends else 0)
     return text[end:].strip()
 
 
 def _unfenced(text: str) -> str:
-    """What stands in the one fenced block, with a word before or after it; of several nobody knows which is meant."""
+    """The content of the one fenced block, with a word before or after it; of several any could be meant."""
     before, *blocks = text.split(_FENCE)
     if len(blocks) not in (1, 2) or "{" in before or "{" in "".join(blocks[1:]):
         return text

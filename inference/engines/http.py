@@ -146,7 +146,7 @@ class JsonServer:
             if status == 200:
                 return self._good(reply), call
             told = Told() if reply is _NO_JSON else Told.of(reply)
-            # Where the model may have worked and nobody says what that took, it may have taken the most.
+            # Where the model may have worked and the server gives no usage, the most is counted.
             if usage is None and status not in GIVEN_UP and not told.written:
                 call.rejected()
             raise self._failure(status, told, retry_after_s(headers))
@@ -278,7 +278,7 @@ def refuse_reserved(prompt: Prompt) -> None:
                 )
 
 
-# What a body comes to that is no JSON, which `null` is.
+# Stands for a body that is no JSON; None stands for `null`.
 _NO_JSON = object()
 
 
