@@ -82,8 +82,8 @@ class JsonServer:
         """The server's answer to a prompt, and the call that it came of, asked again while there is time.
 
         Where the server refuses a field, `do_without` names the one to leave out, or "". It is left out of this agent's
-        requests for a while if that helped, and of nobody else's. Cancelling closes the request. Raises EngineBusy and
-        EngineRefused.
+        requests for a while, unless that did not help, and of nobody else's. Cancelling closes the request.
+        Raises EngineBusy and EngineRefused.
         """
         refuse_reserved(prompt)
         now_s = asyncio.get_running_loop().time
@@ -98,6 +98,12 @@ class JsonServer:
                 if not field:
                     raise
                 learned |= {field}
+            except EngineRefused:
+                raise
+            except BaseException:
+                # Time or money did not reach for a second call, as they may never do: the next one begins with it.
+                self._lessons.learn(subject, learned, now_s())
+                raise
             else:
                 self._lessons.learn(subject, learned, now_s())
                 return done

@@ -25,7 +25,7 @@ class Lessons:
         return frozenset(field for field, until_s in mine if now_s < until_s)
 
     def learn(self, subject: str, fields: Collection[str], now_s: float) -> None:
-        """These were refused, and without them the same request was answered."""
+        """These were refused, and without them the same request was not."""
         for field in fields:
             self._until_s.pop((subject, field), None)
             self._until_s[subject, field] = now_s + KEPT_S

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from inference.engines import Anthropic, OpenAI, PromptRefused
+from inference.bill import Bill, TooDear
+from inference.budget import Amount
+from inference.engines import Anthropic, PromptRefused
 from inference.engines.lessons import KEPT_S, LESSONS_MAX, Lessons, subject_of
+from inference.prices import Prices
 from inference.prompts import Prompt, conversation
 from tests.inference.providing import CHOICE, CHOSEN, Naps, asking
 from tests.inference.serving import GOOD, asked, refusal
@@ -108,6 +111,19 @@ async def test_what_did_not_help_is_not_learned() -> None:
     assert ["temperature" in body for body in bodies] == [True, False, True]
 
 
+async def test_where_the_money_reaches_for_one_call_alone_the_next_request_is_answered() -> None:
+    def judge(body: Body) -> web.Response | None:
+        return refusal(400, "Unsupported value", "temperature") if "temperature" in body else None
+
+    prices = Prices.of({"my-model": 0.1})
+    async with judging(judge) as (url, bodies), asked(url) as engine:
+        with pytest.raises(TooDear):
+            await engine.complete(of("guard", bill=Bill(Amount(1, 1_000_000), prices=prices)))
+        done = await engine.complete(of("guard", bill=Bill(Amount(1, 1_000_000), prices=prices)))
+    assert done.text == CHOSEN
+    assert ["temperature" in body for body in bodies] == [True, False]
+
+
 async def test_a_nested_field_is_known_by_the_one_that_holds_it() -> None:
     def judge(body: Body) -> web.Response | None:
         wanted = body.get("response_format", {}).get("type")
@@ -159,4 +175,3 @@ def test_lessons_are_one_agents_for_a_while_and_not_without_end() -> None:
 
 def test_an_agents_requests_are_known_by_its_system_turn() -> None:
     assert subject_of(of("guard")) == subject_of(of("guard", schema={}, max_tokens=1)) != subject_of(of("other"))
-    assert isinstance(OpenAI("m", "http://127.0.0.1:1/v1"), OpenAI)
