@@ -50,7 +50,7 @@ async def test_of_two_servers_with_one_name_the_second_answers_all_when_the_firs
 async def test_a_server_that_hangs_does_not_make_the_next_one_look_slow() -> None:
     async with hanging() as ill, replying(GOOD) as (well, bodies):
         async with chosen(f"openai:m@{ill}/v1, openai:m@{well}/v1") as chain:
-            for allowed_ms in (*[600] * 6, *[100] * 3):
+            for allowed_ms in (*[800] * 6, *[250] * 3):
                 assert (await chain.complete(asking(allowed_ms=allowed_ms))).text == CHOSEN
     assert len(bodies) == 9
 
@@ -201,11 +201,11 @@ async def test_a_server_that_hangs_is_left_alone_by_those_who_waited_as_long() -
         assert isinstance(chain, Chain)
         for _ in range(5):
             with pytest.raises(EngineTimeout):
-                await chain.complete(asking(allowed_ms=60))
-        with pytest.raises(EngineBusy, match="failed too often"):
-            await chain.complete(asking(allowed_ms=60))
+                await chain.complete(asking(allowed_ms=300))
+        with pytest.raises(EngineBusy, match=r"failed too often|usually takes"):
+            await chain.complete(asking(allowed_ms=300))
         with pytest.raises(EngineTimeout):
-            await chain.complete(asking(allowed_ms=120))
+            await chain.complete(asking(allowed_ms=600))
 
 
 async def test_a_player_whose_prompts_are_filtered_gets_the_fallback_and_the_next_one_the_models_answer() -> None:
