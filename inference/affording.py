@@ -1,4 +1,4 @@
-"""What the agents' money does not reach for: said when a worker starts, because it is the same for every request."""
+"""Models that an agent's money never reaches for. A worker names them when it starts: no request changes that."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Chain:
             left_ms = until_ms - self._now_ms()
             if left_ms <= 0:
                 break
-            last = number == len(self._engines) - 1
+            last = not any(_may_be_asked(other, prompt) for other in self._engines[number + 1 :])
             share_ms = max(1, int(left_ms if last else left_ms * TIME_SHARE))
             if engine.open_to(share_ms):
                 failures.append(BreakerOpen(f"{engine.service} has failed too often of late"))
@@ -137,6 +137,11 @@ class Chain:
         try:
             return await self._engines[number].complete(prompt)
         finally:
-            # Who made no call tells nothing about how long one takes.
+            # An engine that made no call tells nothing about how long one takes.
             if len(prompt.bill.calls) > made:
                 pace.took(max(0, self._now_ms() - begun_ms))
+
+
+def _may_be_asked(engine: Guarded, prompt: Prompt) -> bool:
+    """Whether time is to be left for an engine: it is not left alone, and the money reaches for one of its models."""
+    return not engine.open and any(prompt.bill.covers(model, prompt) for model in engine.models)

@@ -113,7 +113,7 @@ class Guarded:
 
     def _ended(self, permits: Sequence[tuple[Breaker, Permit]], turn: Turn, ending: Ending, allowed_ms: int) -> None:
         now_ms = self._now_ms()
-        # A caller who gave up may have been impatient: that is held against the service only where it counts.
+        # A caller who gave up may have been impatient, so these breakers learn nothing; `Patience` does.
         ok = {"answered": True, "failed": False}.get(ending)
         for breaker, permit in permits:
             breaker.end(permit, now_ms, ok=ok)
@@ -133,7 +133,7 @@ def _limit_ms(allowed_ms: int) -> int:
 
 
 def _ending(error: BaseException) -> Ending:
-    """What an error says; of several, as a chain raises them together, the gravest counts."""
+    """The ending that an error stands for; of several, as a chain raises them together, the gravest."""
     several: Sequence[BaseException] | None = getattr(error, "failures", None)
     if several is not None:
         endings = {_ending(one) for one in several}

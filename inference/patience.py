@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from inference.breaker import RATE_MAX, RATE_OPEN_MS, RATE_SAMPLE_MIN, RATE_WINDOW_MS, RUN_MAX, State
 
-# One who waits this much longer is as patient: deadlines that are the same leave a little more or less time.
+# A caller who waits this much longer counts as equally patient: equal deadlines leave a little more or less time.
 ALIKE_SHARE = 1.1
 # The latest calls that are remembered: some times as many as an engine has in work at once.
 CALLS_MAX = 200
@@ -34,7 +34,7 @@ class _Call:
 
 @dataclass
 class Patience:
-    """For each caller a breaker over the calls that say what one so patient may expect. It is told the time."""
+    """For each caller a breaker over the calls that tell whether one so patient is answered. It is told the time."""
 
     open_ms: int = RATE_OPEN_MS
     _calls: deque[_Call] = field(default_factory=lambda: deque(maxlen=CALLS_MAX))
@@ -42,11 +42,11 @@ class Patience:
 
     def state(self, now_ms: int, patience_ms: int) -> State:
         """Whether callers who wait so long are let through, none is, or one."""
+        self._set_back(now_ms)
         told = [call for call in self._calls if call.speaks_to(patience_ms)]
         if not _too_many_late(told):
             return "closed"
-        # A clock that was set back would otherwise keep it open for as long as it was set back.
-        return "half_open" if now_ms - min(told[-1].at_ms, now_ms) >= self.open_ms else "open"
+        return "half_open" if now_ms - told[-1].at_ms >= self.open_ms else "open"
 
     def begin(self, now_ms: int, patience_ms: int) -> Turn | None:
         """Leave to make a call, or None: one so patient would hardly be answered."""
@@ -56,6 +56,13 @@ class Patience:
         if state == "half_open":
             self._trial_ms = now_ms
         return Turn(self._ended, now_ms, trial=state == "half_open")
+
+    def _set_back(self, now_ms: int) -> None:
+        """A clock that was set back would otherwise keep it open for as long as it was set back."""
+        if any(call.at_ms > now_ms for call in self._calls):
+            calls = [replace(call, at_ms=min(call.at_ms, now_ms)) for call in self._calls]
+            self._calls.clear()
+            self._calls.extend(calls)
 
     def _on_trial(self, now_ms: int) -> bool:
         return self._trial_ms is not None and 0 <= now_ms - self._trial_ms < self.open_ms

@@ -54,7 +54,7 @@ class UnknownPrice(PermanentError):
 
 @dataclass(frozen=True)
 class Prices:
-    """What models cost: by what a worker was told at its start, and by the lists above, which are the older.
+    """The prices of models: those that a worker was told at its start, before the lists above, which are older.
 
     told: micro-dollars per million tokens by model, prompt and completion alike.
     """

@@ -19,7 +19,7 @@ LONG_TOKENS = 8_192
 
 @dataclass(frozen=True, kw_only=True)
 class Thinking:
-    """What is asked of a model so that it thinks little, and the room for what it thinks all the same.
+    """The fields that make a model think little, and the room for the thoughts that it has all the same.
 
     more: fields of the request. temperature: whether it takes one other than its own.
     """

@@ -38,10 +38,10 @@ class EngineRefused(PermanentError):
 
 
 class PromptRefused(EngineRefused):
-    """This prompt will not be answered, for what stands in it or would have been answered: others may well be.
+    """This prompt will not be answered, because of its content or of the answer that it led to; others may be.
 
-    Too long for the model's context, withheld by the provider's filter, a schema that it does not take: none of it says
-    anything about whom was asked.
+    It is too long for the model's context, the provider's filter withheld the answer, or the model does not take the
+    schema. The engine itself works.
     """
 
     reason = "prompt_refused"
@@ -106,13 +106,13 @@ def models_of(engine: Engine) -> tuple[str, ...]:
 
 
 def links_of(engine: Engine) -> tuple[tuple[str, str], ...]:
-    """The engines that are asked one after another, each by what it is called and the model that it is priced by."""
+    """The engines that are asked one after another: the label of each, and the model that it is priced by."""
     links: tuple[tuple[str, str], ...] = getattr(engine, "links", ((f"{engine.name}:{engine.model}", engine.model),))
     return links
 
 
 def service_of(engine: Engine) -> str:
-    """What fails as a whole when it fails: a server by its address, an engine in this process by its name."""
+    """The unit that fails as a whole: a server, by its address, or an engine in this process, by its name."""
     service: str = getattr(engine, "service", engine.name)
     return service
 

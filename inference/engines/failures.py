@@ -1,4 +1,4 @@
-"""What a server's refusal means: whose fault it is, whether asking again helps, and what a person can do about it."""
+"""The meaning of a server's refusal: whose fault it is, whether asking again helps, and how a person can mend it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WITHHELD = re.compile(
     r"(was |were |been )?(flagged|filtered|blocked|prohibited)",
     re.IGNORECASE,
 )
-# Groq: the model wrote what does not follow the schema, and the words of it are held back.
+# Groq: the model's text does not follow the schema, and is held back.
 _MISWRITTEN = re.compile(r"json_validate_failed|tool_use_failed|failed_generation", re.IGNORECASE)
 # Some servers say so with a 429 or a 500: OpenAI "Request too large", llama.cpp "Context size has been exceeded".
 _TOO_LONG = re.compile(
@@ -26,7 +26,7 @@ _TOO_LONG = re.compile(
     r"|(prompt|request|input) is too (long|large)|string too long|string_above_max_length",
     re.IGNORECASE,
 )
-# What a 400 says of the account or the model, which no other prompt would change.
+# A 400 about the account or the model: another prompt would get the same.
 _OUR_FAULT = re.compile(
     r"api[_ -]?key|credit balance|billing|insufficient|\bquota|unauthori[sz]ed|deactivated|suspended|decommissioned"
     r"|model_not_found|model\b.{0,80}(not found|not exist|not available)|location is not supported",
@@ -100,7 +100,7 @@ class Told(NamedTuple):
 
     @property
     def words(self) -> str:
-        """All of it, for who looks for a word."""
+        """Code and message together, to search in."""
         return f"{self.code} {self.message}"
 
     @property

@@ -82,8 +82,8 @@ class JsonServer:
         """The server's answer to a prompt, and the call that it came of, asked again while there is time.
 
         Where the server refuses a field, `do_without` names the one to leave out, or "". It is left out of this agent's
-        requests for a while if that helped, and of nobody else's. Cancelling closes the request. Raises EngineBusy and
-        EngineRefused.
+        requests for a while, unless that did not help, and of nobody else's. Cancelling closes the request.
+        Raises EngineBusy and EngineRefused.
         """
         refuse_reserved(prompt)
         now_s = asyncio.get_running_loop().time
@@ -98,6 +98,12 @@ class JsonServer:
                 if not field:
                     raise
                 learned |= {field}
+            except EngineRefused:
+                raise
+            except BaseException:
+                # Time or money did not reach for a second call, as they may never do: the next one begins with it.
+                self._lessons.learn(subject, learned, now_s())
+                raise
             else:
                 self._lessons.learn(subject, learned, now_s())
                 return done
@@ -146,7 +152,7 @@ class JsonServer:
             if status == 200:
                 return self._good(reply), call
             told = Told() if reply is _NO_JSON else Told.of(reply)
-            # Where the model may have worked and nobody says what that took, it may have taken the most.
+            # Where the model may have worked and the server gives no usage, the most is counted.
             if usage is None and status not in GIVEN_UP and not told.written:
                 call.rejected()
             raise self._failure(status, told, retry_after_s(headers))
@@ -278,7 +284,7 @@ def refuse_reserved(prompt: Prompt) -> None:
                 )
 
 
-# What a body comes to that is no JSON, which `null` is.
+# Stands for a body that is no JSON; None stands for `null`.
 _NO_JSON = object()
 
 

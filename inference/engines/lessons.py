@@ -1,4 +1,4 @@
-"""What a server turned out not to take from an agent, for a while."""
+"""Fields that a server refused of an agent's requests, remembered for a while."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from inference.prompts import Prompt, canonical
 
-# Long enough that a server which does not know a field refuses one call of an agent in ten minutes; short enough that
-# what was an accident, or has been mended at the server, is soon asked for again.
+# Long enough that a server which does not know a field refuses one call of an agent in ten minutes; short enough that a
+# field which was refused by accident, or is known by now, is soon asked for again.
 KEPT_S = 600.0
 # Some agents' worth of fields many times over; the oldest give way.
 LESSONS_MAX = 1_000
@@ -25,7 +25,7 @@ class Lessons:
         return frozenset(field for field, until_s in mine if now_s < until_s)
 
     def learn(self, subject: str, fields: Collection[str], now_s: float) -> None:
-        """These were refused, and without them the same request was answered."""
+        """These were refused, and without them the same request was not."""
         for field in fields:
             self._until_s.pop((subject, field), None)
             self._until_s[subject, field] = now_s + KEPT_S

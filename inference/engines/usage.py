@@ -1,4 +1,4 @@
-"""What a server says that a call used. All that is billed is counted, and what it does not say counts as the most."""
+"""The tokens that a call used, as the server reports them. A side that it does not report counts as the most."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Usage:
 
 
 def usage_of(counts: Any, *, prompt_max: int, completion_max: int) -> Usage | None:
-    """What a reply's `usage` comes to, in OpenAI's words or Anthropic's; None where it is none.
+    """The usage that a reply reports, in OpenAI's words or Anthropic's; None where it reports none.
 
     Of a prompt or an answer that it does not count, the most that it can be is counted. A model has read something, so
     a prompt of 0 tokens is one that was not counted.

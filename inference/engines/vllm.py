@@ -67,6 +67,8 @@ class Vllm:
         """`model` is the name it is priced under; `weights` a folder or a name that vLLM finds, else the model's."""
         self.model = model
         self._weights = str(weights or model)
+        # Two models are two processes of vLLM's, of which one may fail.
+        self.service = f"vllm:{self._weights}"
         self._options = options or (Options() if _has_gpu() else CPU)
         self.slots = self._options.slots
         self._engine: Any = None

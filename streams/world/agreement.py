@@ -12,6 +12,7 @@ import orjson
 from inference.agent import Agent, Answer
 from inference.attempt import Question, by_engine, by_rules
 from inference.engines import Engine
+from inference.prices import LISTED, Prices
 from inference.validation import Refused
 from schemas import DecisionRequested
 
@@ -56,6 +57,7 @@ async def agreement(
     *,
     now_ms: Callable[[], int],
     told: Callable[[int], None],
+    prices: Prices = LISTED,
 ) -> Agreement:
     """Ask the engine of its tier each of them alone, on its own context, and compare what was decided.
 
@@ -69,7 +71,7 @@ async def agreement(
         question = _question(one, agents)
         if question is None:
             continue
-        full = await _full(question, engines.get(question.tier), now_ms)
+        full = await _full(question, engines.get(question.tier), now_ms, prices)
         sampled += 1
         same = _choices(question.agent, one.action, orjson.loads(one.content)) == _choices(
             question.agent, full.action, full.content.model_dump(mode="json")
@@ -94,12 +96,12 @@ def _question(one: Reused, agents: Mapping[str, Agent]) -> Question | None:
     return None if isinstance(question, Refused) else question
 
 
-async def _full(question: Question, engine: Engine | None, now_ms: Callable[[], int]) -> Answer:
+async def _full(question: Question, engine: Engine | None, now_ms: Callable[[], int], prices: Prices) -> Answer:
     prompt = question.prompt()
     if engine is not None and not isinstance(prompt, Refused):
         # One after the other: nobody else is in a slot.
         attempt = await by_engine(
-            engine, question, prompt, slots=nullcontext(), allowed_ms=ANSWER_WITHIN_MS, now_ms=now_ms
+            engine, question, prompt, slots=nullcontext(), allowed_ms=ANSWER_WITHIN_MS, now_ms=now_ms, prices=prices
         )
         if isinstance(attempt.outcome, Answer):
             return attempt.outcome

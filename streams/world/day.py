@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.agents import AGENTS
 from inference.engines.choosing import NO_MODEL
+from inference.prices import Prices
 from inference.requests import asked_as
 from schemas.topics import DAY_MS
 from streams import clickhouse
@@ -244,7 +245,9 @@ class Day:
             for engine in asked:
                 await engine.start()
             told = lambda done: self._told(done / len(sample), "asked again in full")  # noqa: E731
-            return await agreement(sample, AGENTS, engines, now_ms=self._clock.now_ms, told=told), models
+            prices = Prices.of(self._settings.prices)
+            found = await agreement(sample, AGENTS, engines, now_ms=self._clock.now_ms, told=told, prices=prices)
+            return found, models
         finally:
             for engine in asked:
                 await engine.close()

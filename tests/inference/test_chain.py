@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from inference.bill import Bill, worst_of_call
 from inference.breaker import RateBreaker, RunBreaker
+from inference.budget import Amount
 from inference.chain import TIME_SHARE, Chain, ChainBusy, ChainRefused
 from inference.engines import Completion, Engine, EngineBusy, EngineRefused, EngineTimeout, QueueFull, Scripted
 from inference.guarded import LIMIT_SHARE, BreakerOpen, Guarded
+from inference.prices import LISTED
 from inference.prompts import Prompt
 from tests.inference.asking import NOW_MS
 from tests.inference.providing import CHOSEN, asking
@@ -131,6 +135,28 @@ async def test_each_gets_its_share_of_what_is_left_and_the_last_gets_all_of_it()
     await chained(engines, time).complete(asking(allowed_ms=10_000))
     allowed = [engine.asked[0].allowed_ms for engine in engines]
     assert allowed == [int(ms * LIMIT_SHARE) for ms in (10_000 * TIME_SHARE, 9_000 * TIME_SHARE, 8_000)]
+
+
+async def test_no_time_is_left_for_one_that_will_not_be_asked() -> None:
+    first, dear = Scripted(lambda prompt: CHOSEN, model="deepseek-chat"), Scripted([], model="grok-beta")
+    prompt = asking(allowed_ms=10_000)
+    poor = replace(prompt, bill=Bill(Amount(1, worst_of_call("deepseek-chat", prompt, 0, LISTED))))
+    await chained([first, dear]).complete(poor)
+    ill = Scripted(lambda prompt: EngineRefused("no key"))
+    chain = chained([ill, first, ill])
+    for _ in range(3):
+        await chain.complete(prompt)
+    for _ in range(3):
+        with pytest.raises(EngineRefused):
+            await chain._engines[2].complete(prompt)
+    assert chain._engines[2].open is False
+    for _ in range(2):
+        with pytest.raises(EngineRefused):
+            await chain._engines[2].complete(prompt)
+    await chain.complete(prompt)
+    shares = [one.allowed_ms for one in first.asked]
+    all_of_it, part = int(10_000 * LIMIT_SHARE), int(10_000 * TIME_SHARE * LIMIT_SHARE)
+    assert shares == [all_of_it, *[part] * 3, all_of_it]
 
 
 async def test_when_time_is_up_nobody_else_is_asked() -> None:

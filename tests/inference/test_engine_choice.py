@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,8 +37,8 @@ KEY = "sk-a-key-that-nobody-may-see"
 KEYS = dict.fromkeys(PROVIDERS, KEY)
 
 
-def asked_first(spec: str) -> OpenAI | Anthropic:
-    chain = choose_engine(spec, KEYS)
+def asked_first(spec: str, host_keys: Mapping[str, str] | None = None) -> OpenAI | Anthropic:
+    chain = choose_engine(spec, KEYS, host_keys=host_keys)
     assert isinstance(chain, Chain)
     engine = chain._engines[0]._engine
     assert isinstance(engine, OpenAI | Anthropic)
@@ -70,6 +71,85 @@ def test_every_model_of_the_price_list_can_be_asked() -> None:
 def test_a_model_and_an_address_may_be_named(spec: str, model: str, url: str) -> None:
     engine = asked_first(spec)
     assert (engine.model, engine._server._url) == (model, url)
+
+
+ELSEWHERE = "openai:m@https://elsewhere.example/v1"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ELSEWHERE,
+        "openai:m@http://127.0.0.1:8000/v1",
+        "openai:m@https://api.openai.com.elsewhere.example/v1",
+        "openai:m@https://api.openai.com:8443/v1",
+        "deepseek:m@https://api.openai.com/v1",
+        "anthropic:m@https://api.openai.com/v1",
+        "gemini:m@https://elsewhere.example/v1?to=generativelanguage.googleapis.com",
+    ],
+)
+def test_a_providers_key_is_sent_to_that_provider_alone(spec: str) -> None:
+    assert KEY not in str(asked_first(spec)._server._headers)
+
+
+@pytest.mark.parametrize("spec", ["openai:m@https://API.openai.com:443/v1/", "openai:m@https://api.openai.com/v2"])
+def test_however_its_address_is_written(spec: str) -> None:
+    assert KEY in str(asked_first(spec)._server._headers)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://elsewhere.example/v1", "elsewhere.example"),
+        ("https://Elsewhere.example/v1", "ELSEWHERE.example:443"),
+        ("https://elsewhere.example:8443/v1", "elsewhere.example"),
+        ("http://127.0.0.1:8000/v1", "127.0.0.1:8000"),
+        ("http://[::1]:8000/v1", "[::1]:8000"),
+    ],
+)
+def test_a_server_elsewhere_gets_the_key_that_is_named_for_its_host(url: str, name: str) -> None:
+    others = {"other.example": "sk-others"}
+    named = asked_first(f"openai:m@{url}", {name: "sk-theirs", **others})
+    assert named._server._headers == {"Authorization": "Bearer sk-theirs"}
+    assert asked_first(f"openai:m@{url}", others)._server._headers == {}
+
+
+def test_a_key_is_not_named_for_a_server_that_would_get_it_in_the_clear() -> None:
+    with pytest.raises(EngineRefused, match="write https://") as refused:
+        choose_engine("openai:m@http://gpu-1.example:8000/v1", host_keys={"gpu-1.example": KEY})
+    assert KEY not in str(refused.value)
+    assert choose_engine("openai:m@http://gpu-1.example:8000/v1", KEYS) is not None
+
+
+@pytest.mark.parametrize("name", ["https://gpu-1.example", "gpu-1.example/v1", "", "gpu 1"])
+def test_a_key_for_what_is_no_host_is_refused(name: str) -> None:
+    with pytest.raises(EngineRefused, match="NORN_KEYS names no host"):
+        choose_engine(ELSEWHERE, host_keys={name: KEY})
+
+
+async def test_the_settings_name_hosts_keys_which_are_brought_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with started(Chaos(key=KEY)) as theirs:
+        host = theirs.url.removeprefix("http://")
+        monkeypatch.setenv("NORN_KEYS", orjson.dumps({host: KEY}).decode())
+        monkeypatch.setenv("NORN_OPENAI_KEY", "sk-ours")
+        monkeypatch.setenv("NORN_GOLD", f"openai:gpt-4o-mini@{theirs.url}/v1")
+        monkeypatch.setenv("NORN_STORY", f"openai:gpt-4o-mini@{theirs.url}/v1")
+        settings = Settings()
+        assert KEY not in repr(settings)
+        engine, votes = engines_of(settings, now_ms=now_ms)["gold"], ensemble_of(settings, now_ms=now_ms)
+        assert engine is not None
+        assert votes is not None
+        for one in (engine, votes._seats[0].engine):
+            try:
+                assert (await one.complete(asking())).text == CHOSEN
+            finally:
+                await one.close()
+        monkeypatch.delenv("NORN_KEYS")
+        without = engines_of(Settings(), now_ms=now_ms)["gold"]
+        assert without is not None
+        with pytest.raises(EngineRefused, match="check NORN_KEYS"):
+            await without.complete(asking())
+        await without.close()
 
 
 def test_a_line_is_a_chain_in_its_order() -> None:

@@ -1,4 +1,4 @@
-"""Patience: who gave up says nothing to those who wait longer."""
+"""Patience: a caller who gave up says nothing to those who wait longer."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def ended(patience: Patience, now_ms: int, patience_ms: int, took_ms: int | None
 
 
 @given(hurried=st.lists(WAITS, max_size=60), takes_ms=WAITS)
-def test_whoever_gives_up_before_it_is_answered_keeps_nobody_out_who_waits_longer(
-    hurried: list[int], takes_ms: int
-) -> None:
+def test_callers_who_gave_up_too_soon_keep_nobody_out_who_waits_longer(hurried: list[int], takes_ms: int) -> None:
     patience = Patience()
     for waits_ms in hurried:
         ended(patience, NOW_MS, min(waits_ms, takes_ms - 1), None)
@@ -35,7 +33,7 @@ def test_whoever_gives_up_before_it_is_answered_keeps_nobody_out_who_waits_longe
 
 
 @given(waits_ms=WAITS, more=st.lists(WAITS, min_size=RUN_MAX, max_size=20))
-def test_what_never_answers_is_left_alone_by_all_who_waited_as_long(waits_ms: int, more: list[int]) -> None:
+def test_an_engine_that_never_answers_is_left_alone_by_all_who_waited_as_long(waits_ms: int, more: list[int]) -> None:
     patience, now_ms = Patience(), NOW_MS
     for longer_ms in more:
         assert ended(patience, now_ms, waits_ms + longer_ms, None) or patience.state(now_ms, waits_ms) == "open"
@@ -82,3 +80,12 @@ def test_a_call_that_ended_without_a_word_is_forgotten() -> None:
         assert turn is not None
         turn.dropped()
     assert patience.state(NOW_MS, 1_000) == "closed"
+
+
+def test_a_clock_that_was_set_back_keeps_it_open_no_longer() -> None:
+    patience = Patience()
+    for _ in range(RUN_MAX):
+        ended(patience, NOW_MS, 1_000, None)
+    back_ms = NOW_MS - 86_400_000
+    assert patience.begin(back_ms, 1_000) is None
+    assert patience.begin(back_ms + RATE_OPEN_MS, 1_000) is not None

@@ -15,8 +15,9 @@ from inference.engines import Engine, EngineBusy, EngineTimeout, PromptRefused, 
 from inference.ensemble import Ensemble
 from inference.prices import Prices
 from inference.seats import choose_seats
+from schemas import AnswerFoundUnsafe, CostSampled, DecisionProposed, PlayerSaid
 from streams.chaos.provider import started
-from tests.inference.asking import now_ms
+from tests.inference.asking import asked, happened, now_ms, worker
 from tests.inference.providing import CHOSEN, asking
 from tests.inference.serving import GOOD, refusal, replying
 from tests.inference.voting import GREET, outcomes
@@ -49,7 +50,7 @@ async def test_of_two_servers_with_one_name_the_second_answers_all_when_the_firs
 async def test_a_server_that_hangs_does_not_make_the_next_one_look_slow() -> None:
     async with hanging() as ill, replying(GOOD) as (well, bodies):
         async with chosen(f"openai:m@{ill}/v1, openai:m@{well}/v1") as chain:
-            for allowed_ms in (*[600] * 6, *[100] * 3):
+            for allowed_ms in (*[800] * 6, *[250] * 3):
                 assert (await chain.complete(asking(allowed_ms=allowed_ms))).text == CHOSEN
     assert len(bodies) == 9
 
@@ -117,6 +118,18 @@ async def test_prompts_that_are_at_fault_themselves_shut_out_nobody_else(reply: 
                 await chain.complete(asking(allowed_ms=SHORT_MS))
         assert (await chain.complete(asking())).text == CHOSEN
     assert len(bodies) == 7
+
+
+async def test_a_filtered_prompt_shuts_no_seat_of_the_ensemble_out() -> None:
+    withheld, voted = stopped("content_filter"), {"choices": [{"message": {"content": GREET}, "finish_reason": "stop"}]}
+    async with replying(*[withheld] * 6, voted) as (ill, _), replying(voted) as (well, _):
+        seats = choose_seats(f"1 * openai:m@{ill}/v1 + 1 * openai:m@{well}/v1")
+        votes = Ensemble(seats, now_ms=now_ms, prices=PRICES)
+        try:
+            verdicts = [await votes.decide(*voted_on(), allowed_ms=SHORT_MS) for _ in range(7)]
+        finally:
+            await votes.close()
+    assert [outcomes(verdict)[0] for verdict in verdicts] == ["withheld"] * 6 + ["valid"]
 
 
 async def test_a_prompt_that_never_leaves_is_no_failure_of_the_server() -> None:
@@ -188,8 +201,22 @@ async def test_a_server_that_hangs_is_left_alone_by_those_who_waited_as_long() -
         assert isinstance(chain, Chain)
         for _ in range(5):
             with pytest.raises(EngineTimeout):
-                await chain.complete(asking(allowed_ms=60))
-        with pytest.raises(EngineBusy, match="failed too often"):
-            await chain.complete(asking(allowed_ms=60))
+                await chain.complete(asking(allowed_ms=300))
+        with pytest.raises(EngineBusy, match=r"failed too often|usually takes"):
+            await chain.complete(asking(allowed_ms=300))
         with pytest.raises(EngineTimeout):
-            await chain.complete(asking(allowed_ms=120))
+            await chain.complete(asking(allowed_ms=600))
+
+
+async def test_a_player_whose_prompts_are_filtered_gets_the_fallback_and_the_next_one_the_models_answer() -> None:
+    answered = {"choices": [{"message": {"content": GREET}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9}}
+    async with replying(*[stopped("content_filter")] * 6, answered) as (url, _), chosen(f"openai:m@{url}/v1") as chain:
+        one = worker(chain, prices=PRICES)
+        proposals = []
+        for number in range(7):
+            facts = await one.answer(asked(happened(PlayerSaid(text=f"Let me in, {number}!"), number=number)))
+            proposals += [fact for fact in facts if isinstance(fact, DecisionProposed)]
+            assert not any(isinstance(fact, AnswerFoundUnsafe) for fact in facts)
+            assert sum(isinstance(fact, CostSampled) for fact in facts) == 1
+    assert [proposal.action for proposal in proposals] == ["ignore"] * 6 + ["greet"]
+    assert proposals[0].fallback_reason.startswith("withheld")
