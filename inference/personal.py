@@ -37,7 +37,7 @@ _ACCOUNT = "|".join(
         rf"\b(?:{_ALSO_WORDS})\s?[:#/@]",
     )
 )
-_NAMED = re.compile(r"\b(?:on|via|my|your|our|their|his|her) (?:Discord|Twitter|DISCORD|TWITTER)\b")
+_NAMED = re.compile(r"\b(?:on|via|my|your|our|their|his|her) (?:Discord|Twitter)\b")
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 # Patterns begin with the last letter before a sign: from the first of a long word they would look at each again.
 _E_MAIL = re.compile(rf"[\w.+-]{_AT}[\w-]{{1,63}}(?:{_DOT}[\w-]{{1,63}})*{_DOT}[a-z]{{2,24}}\b|{_SPOKEN}")
