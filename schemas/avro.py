@@ -1,7 +1,7 @@
 """Avro for events: schemas derived from the protobuf descriptors, records, and single-object encoding.
 
-For exported files and for producers that speak Avro. Nothing is written by hand: a fact added to the .proto files is
-in the Avro schema the next time it is read.
+For exported files and for producers that speak Avro, with `pip install 'norn[avro]'`: no worker needs it. Nothing is
+written by hand: a fact added to the .proto files is in the Avro schema the next time it is read.
 
 | protobuf                                   | Avro                                                              |
 |--------------------------------------------|-------------------------------------------------------------------|
@@ -29,14 +29,18 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
-import fastavro
-from fastavro.schema import fingerprint, to_parsing_canonical_form
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from schemas.errors import EventRefused, UndecodableEvent
 from schemas.gen.norn.v1.event_pb2 import Event
 from schemas.gen.norn.v1.options_pb2 import personal
+
+try:
+    import fastavro
+    from fastavro.schema import fingerprint, to_parsing_canonical_form
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("events as Avro need fastavro: pip install 'norn[avro]'", name=error.name) from error
 
 #: What a single-object encoding starts with (Avro 1.12 specification, "Single-object encoding").
 MARKER = b"\xc3\x01"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -221,3 +224,15 @@ def test_a_map_with_number_keys_has_no_avro_schema() -> None:
 def test_text_is_text_and_not_looked_into() -> None:
     said = Event(player_said=PlayerSaid(text="\x00 ☃ \U0001f409"))
     assert decode_single(encode_single(said)) == said
+
+
+def test_without_its_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastavro", None)
+    monkeypatch.delitem(sys.modules, "schemas.avro")
+    with pytest.raises(ImportError, match=r"pip install 'norn\[avro\]'"):
+        importlib.import_module("schemas.avro")
+
+
+def test_no_worker_needs_avro() -> None:
+    loaded = "import sys; sys.modules['fastavro'] = None; import streams.roles, streams.bridge.server, streams.sdk"
+    subprocess.run([sys.executable, "-c", loaded], check=True, timeout=60)
