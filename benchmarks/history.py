@@ -94,8 +94,8 @@ def _records(consumer: Consumer, partition: int) -> Iterator[bytes]:
         if not messages:
             raise TimeoutError(f"{TOPIC}[{partition}] gave nothing for {_READ_S:g} s at offset {offset} of {high}")
         for message in messages:
-            offset = message.offset()
-            yield message.value() + located(offset)
+            offset = message.offset() or 0
+            yield (message.value() or b"") + located(offset)
 
 
 def _seconds(url: str, inserts: Sequence[bytes]) -> float:
