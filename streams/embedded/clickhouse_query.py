@@ -135,8 +135,13 @@ def _keep_inside(
 
 def _insert(connection: Any, statement: clickhouse_sql.Statement, head: bytes, rest: Iterator[bytes]) -> Answer:
     sql = _text(head[: statement.head_end])
-    data = (piece for piece in chain([head[statement.data_start :]], rest) if piece)
-    done = clickhouse_engine.insert(connection, sql, str(statement.format), data)
+    data: Iterator[bytes] = (piece for piece in chain([head[statement.data_start :]], rest) if piece)
+    if statement.format == "Values":
+        data = clickhouse_sql.values(data)
+    try:
+        done = clickhouse_engine.insert(connection, sql, str(statement.format), data)
+    except clickhouse_sql.RowsBehindSemicolon:
+        raise error(33, "Cannot read data after semicolon: send one INSERT a request", "CANNOT_READ_ALL_DATA") from None
     inserted = Answer(iter(()), elapsed_s=done.elapsed)
     inserted.counts |= {"written_rows": done.rows_written, "written_bytes": done.bytes_written}
     return inserted

@@ -6,7 +6,7 @@ Which kind it is, in which format its answer goes out, and, for an INSERT, where
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -144,3 +144,34 @@ def _output_format(tokens: Sequence[Token]) -> str | None:
         if depth == 0 and token.keyword == "FORMAT" and following.kind == "word":
             named = following.text.decode()
     return named
+
+
+_OF_VALUES = re.compile(rb"[\\';]")
+
+
+class RowsBehindSemicolon(Exception):
+    """Something follows the semicolon that ends VALUES; the engine would leave it out without a word."""
+
+
+def values(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The data of VALUES as it comes; raises RowsBehindSemicolon."""
+    in_string = ended = False
+    skipped = -1
+    for piece in pieces:
+        if ended and piece.strip():
+            raise RowsBehindSemicolon
+        for found in _OF_VALUES.finditer(piece):
+            sign, at = found.group(), found.start()
+            if at == skipped:
+                continue
+            if sign == b"'":
+                in_string = not in_string
+            elif sign == b"\\" and in_string:
+                skipped = at + 1
+            elif sign == b";" and not in_string:
+                ended = True
+                if piece[at + 1 :].strip():
+                    raise RowsBehindSemicolon
+        # What a backslash at the end of a piece escapes is the next one's first.
+        skipped = 0 if skipped == len(piece) else -1
+        yield piece

@@ -92,6 +92,11 @@ class TestInsertsCutOff:
         assert status == 400, text
         assert ask("SELECT count() FROM t") == (200, "0\n")
 
+    def test_rows_behind_a_semicolon_are_an_error_and_not_left_out(self, ask: Any, table: str) -> None:
+        assert ask("INSERT INTO t VALUES", b"(1, 'one'); (2, 'two')")[0] >= 400
+        assert ask("SELECT count() FROM t") == (200, "0\n")
+        assert ask("INSERT INTO t VALUES", b"(1, 'one'), (2, 'two');") == (200, "")
+
     @pytest.mark.parametrize(
         "request_after_the_address",
         [

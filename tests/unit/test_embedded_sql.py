@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.embedded.clickhouse_sql import read
+from streams.embedded.clickhouse_sql import RowsBehindSemicolon, read, values
 
 
 def split(sql: bytes) -> tuple[bytes, str | None, bytes]:
@@ -79,3 +79,20 @@ def test_an_insert_of_a_query_takes_no_data(sql: bytes) -> None:
 def test_the_format_of_an_answer_is_the_one_at_the_end(sql: bytes, keyword: str, answer_format: str | None) -> None:
     statement = read(sql)
     assert (statement.keyword, statement.format, statement.takes_data) == (keyword, answer_format, False)
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("data", [b"(1, 'a;b')", b"(1, 'it\\';'), (2, 'x''; y');", b"(1, '\\\\'); \n"])
+@given(size=st.integers(1, 30))
+def test_values_pass_whole_wherever_they_are_cut(data: bytes, size: int) -> None:
+    assert b"".join(values(cut(data, size))) == data
+
+
+@pytest.mark.parametrize("data", [b"(1, 'a'); (2, 'b')", b"(1, 'it\\'s'); x", b"(1, '\\\\'); (2, '')", b"(1); ; (2)"])
+@given(size=st.integers(1, 30))
+def test_what_follows_the_semicolon_of_values_is_not_left_out(data: bytes, size: int) -> None:
+    with pytest.raises(RowsBehindSemicolon):
+        list(values(cut(data, size)))
