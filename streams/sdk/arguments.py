@@ -97,13 +97,6 @@ def checked_whole(name: str, number: int, least: int) -> int:
     return number
 
 
-def checked_flag(name: str, flag: bool) -> bool:
-    """True or False. Raises ArgumentRefused."""
-    if not isinstance(flag, bool):
-        raise ArgumentRefused(f"{name} is True or False, not {flag!r}")
-    return flag
-
-
 def checked_timeout(timeout_s: float) -> float:
     """A time to wait, 0 or more seconds, as long as a lock can wait at most. Raises ArgumentRefused."""
     return min(checked_number("timeout_s", timeout_s, 0), threading.TIMEOUT_MAX)

@@ -58,7 +58,6 @@ def test_a_producer_refuses_an_argument_by_its_name(tmp_path: Path, name: str, v
     [
         *(("bootstrap", value) for value in ("", None, b"localhost:9092")),
         *(("group", value) for value in ("", " ", "g\0", "x" * 250, 7, b"games")),
-        *(("closed", value) for value in ("yes", 1, None)),
         *(("subjects", value) for value in ("hero-1", b"hero-1", 7)),
         *(("timeout_s", value) for value in NOT_NUMBERS),
         *(("client", value) for value in ([], {"group.id": "mine"}, {"auto.offset.reset": "earliest"})),
