@@ -2,20 +2,24 @@
 
 The facts are those of a NetHack server in about its proportions, over 10,000 heroes. The clock runs from the first
 publish to the last acknowledgement; making a fact is part of it, as it is for a game.
+
+And how large is an event? The same events in bytes, as they are written and as JSON of the same fields without spaces.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from schemas import (
@@ -29,14 +33,21 @@ from schemas import (
     PlayerMoved,
     PlayerSaid,
     PlayerScored,
+    decode,
+    event_id,
 )
 from streams.admin import create_topics
 from streams.sdk import Producer
+from streams.sdk.envelope import SHAPES, Envelopes
 
 _SUBJECTS = 10_000
 _RUNS = 3
 _SEED = 7
 _FLUSH_S = 120.0
+_SIZED_EVENTS = 10_000
+_ORIGIN = "bench"
+
+_HEROES = [f"hero-{n:05d}" for n in range(_SUBJECTS)]
 
 #: A kind of fact, from a random number below 2**30, and how many of a hundred are of this kind.
 _MIX: tuple[tuple[Callable[[int], Message], int], ...] = (
@@ -61,21 +72,18 @@ def run(bootstrap: str, events: int = 400_000) -> dict[str, Any]:
         "events_per_s": median(each["events_per_s"] for each in runs),
         "events": events,
         "subjects": _SUBJECTS,
+        **sizes(),
         "runs": runs,
     }
 
 
 def _run(bootstrap: str, events: int) -> dict[str, Any]:
-    random = Random(_SEED)
-    kinds = random.choices([make for make, _ in _MIX], [weight for _, weight in _MIX], k=events)
-    heroes = [f"hero-{n:05d}" for n in range(_SUBJECTS)]
-    subjects = random.choices(heroes, k=events)
-    numbers = [random.getrandbits(30) for _ in range(events)]
+    kinds, subjects, numbers = _drawn(events)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Producer(bootstrap, spill=Path(folder), origin="bench", buffer_events_max=2 * events) as producer,
+        Producer(bootstrap, spill=Path(folder), origin=_ORIGIN, buffer_events_max=2 * events) as producer,
     ):
-        _warm_up(producer, kinds, heroes)
+        _warm_up(producer, kinds)
         publish = producer.publish
         started = time.perf_counter()
         for make, subject, number in zip(kinds, subjects, numbers, strict=True):
@@ -92,9 +100,43 @@ def _run(bootstrap: str, events: int) -> dict[str, Any]:
     }
 
 
-def _warm_up(producer: Producer, kinds: list[Callable[[int], Message]], heroes: list[str]) -> None:
+def sizes(events: int = _SIZED_EVENTS) -> dict[str, Any]:
+    """The mean bytes of an event of the mix, as the SDK writes it and as JSON, and how many times larger JSON is."""
+    life = event_id(_now_ms(), os.urandom(10)).hex()
+    envelopes = Envelopes("local", f"{_ORIGIN}-{life}", _now_ms, os.urandom)
+    written = [
+        envelopes.seal(SHAPES[type(fact)].encode(fact), subject, sequence, b"", "")[1]
+        for sequence, (make, subject, number) in enumerate(zip(*_drawn(events), strict=True), start=1)
+        for fact in (make(number),)
+    ]
+    protobuf, as_json = mean(map(len, written)), mean(len(json_of(value)) for value in written)
+    return {
+        "bytes_protobuf": round(protobuf, 1),
+        "bytes_json": round(as_json, 1),
+        "bytes_ratio": round(as_json / protobuf, 2),
+    }
+
+
+def json_of(value: bytes) -> bytes:
+    """The event as protobuf's own JSON, which leaves out zeros as protobuf does, in as few bytes as JSON allows."""
+    said = MessageToDict(decode(value), preserving_proto_field_name=True)
+    return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _drawn(events: int) -> tuple[list[Callable[[int], Message]], list[str], list[int]]:
+    """The kinds, subjects and numbers of so many events; the same each time."""
+    random = Random(_SEED)
+    kinds = random.choices([make for make, _ in _MIX], [weight for _, weight in _MIX], k=events)
+    return kinds, random.choices(_HEROES, k=events), [random.getrandbits(30) for _ in range(events)]
+
+
+def _warm_up(producer: Producer, kinds: list[Callable[[int], Message]]) -> None:
     """Connect, and meet every hero once: a server knows its players."""
-    for make, subject in zip(kinds, heroes, strict=False):
+    for make, subject in zip(kinds, _HEROES, strict=False):
         producer.publish(make(0), subject=subject)
     producer.flush(_FLUSH_S)
 

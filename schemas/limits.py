@@ -75,8 +75,8 @@ TEXTS = frozenset(
 )
 
 _SHOWN_CHARACTERS_MAX = 40
-# A character of UTF-8 takes at most four bytes, so a text this much shorter needs no counting.
-_BYTES_PER_CHARACTER_MAX = 4
+# A character of UTF-8 takes at most four bytes, so a text of so few is within every limit.
+_NEED_NO_COUNTING = min(NAME_BYTES_MAX, DECISION_ID_BYTES_MAX) // 4
 _WIDE = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
 _REAL = frozenset({FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE})
 
@@ -126,11 +126,11 @@ class FactLimits:
         """Raises EventRefused for the first field over its limit; the size of the whole is not looked at."""
         for name, bytes_max in self.texts:
             text = getattr(fact, name)
-            if text and (len(text) * _BYTES_PER_CHARACTER_MAX > bytes_max or "\0" in text):
+            if len(text) > _NEED_NO_COUNTING or "\0" in text:
                 check_text(f"{self.fact}.{name}", text, bytes_max)
         for name, most in self.numbers:
             number = getattr(fact, name)
-            if not -most <= number <= most:
+            if number > most or number < -most:
                 raise EventRefused(f"{self.fact}.{name} is {number}: at most {most}")
         for name in self.reals:
             real = getattr(fact, name)

@@ -23,6 +23,7 @@ OPTIONAL = {
     "chdb": "embedded",
     "clickhouse_cityhash": "embedded",
     "jgo": "embedded",
+    "fastavro": "avro",
     "nle": "demo",
     "xllamacpp": "llamacpp",
     "onnxruntime": "semantic",

@@ -16,9 +16,16 @@ from schemas.limits import REGION_BYTES_MAX, check_text
 ORIGIN_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 #: Kafka's own limit for names of topics; a group is named as shortly.
 GROUP_BYTES_MAX = 249
+#: Of an address that names none.
+KAFKA_PORT = 9092
 
 _ORIGIN = re.compile(ORIGIN_PATTERN)
 _ADDRESSES_BYTES_MAX = 4096
+_ADDRESS = re.compile(
+    r"(?:(?:PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)://)?(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE,
+)
+_PORT_MAX = 65_535
 
 
 class ArgumentRefused(PermanentError, ValueError):
@@ -39,8 +46,14 @@ def checked_text(name: str, text: str, bytes_max: int) -> str:
 
 
 def checked_bootstrap(bootstrap: str) -> str:
-    """The addresses of brokers. Raises ArgumentRefused."""
-    return checked_text("bootstrap, host:port,host:port", bootstrap, _ADDRESSES_BYTES_MAX)
+    """The addresses of brokers; librdkafka would wait for ever for one that is none. Raises ArgumentRefused."""
+    checked_text("bootstrap", bootstrap, _ADDRESSES_BYTES_MAX)
+    addresses = [address.strip() for address in bootstrap.split(",") if address.strip()]
+    for address in addresses or [bootstrap]:
+        found = _ADDRESS.fullmatch(address)
+        if found is None or not 0 < int(found["port"] or KAFKA_PORT) <= _PORT_MAX:
+            raise ArgumentRefused(f"bootstrap is host:port,host:port: {address[:80]!r} is no address of a broker")
+    return bootstrap
 
 
 def checked_region(region: str) -> str:
@@ -82,13 +95,6 @@ def checked_whole(name: str, number: int, least: int) -> int:
         raise ArgumentRefused(f"{name} is a whole number, {least} or more, not {number!r}")
     checked_number(name, number, least)
     return number
-
-
-def checked_flag(name: str, flag: bool) -> bool:
-    """True or False. Raises ArgumentRefused."""
-    if not isinstance(flag, bool):
-        raise ArgumentRefused(f"{name} is True or False, not {flag!r}")
-    return flag
 
 
 def checked_timeout(timeout_s: float) -> float:

@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 TOPIC = "ai.decisions.v1"
 #: Far more than are ever answered twice at the same time; about 10 MB.
 REMEMBERED_MAX = 100_000
-#: How a decision ends: something takes effect, or nothing does.
-EFFECTIVE, CLOSED = "decision_effective", "decision_closed"
+#: The facts by which a decision comes to its end: something takes effect, or nothing does.
+ENDS = ("decision_effective", "decision_closed")
 _POLL_EVENTS_MAX = 1000
 # The client waits without the interpreter: a wait in pieces lets a signal through.
 _WAIT_S = 0.5
@@ -41,14 +41,16 @@ _FIXED = frozenset(
 
 
 class Decisions:
-    """The decisions that are in effect, each once, oldest first; one thread uses it.
+    """The decisions that have come to their end, each once, oldest first; one thread uses it.
+
+    An end is an effect, a `decision_effective` to act on; or none, a `decision_closed`, after which nobody needs to
+    wait.
 
     From now on: what was decided before is not given. With a `group`, several game servers share the decisions and one
     that comes back goes on where it was: those it was given are done with when it asks for more, so a server that died
     in between is given the last ones again. A group begins when the first of it is made, and loses nothing from then
     on, unless none of it runs for a week and Kafka forgets where it was.
 
-    closed: give the decisions that ended with nothing in effect too, as events whose fact is decision_closed.
     subjects: whose decisions to give; it is asked anew each time, so it may change. None: everybody's.
     timeout_s: how long to look for the log's end; when no broker answers, "now" is when one first does.
     client: further settings of librdkafka.
@@ -59,7 +61,6 @@ class Decisions:
         self,
         bootstrap: str,
         *,
-        closed: bool = False,
         subjects: Container[str] | None = None,
         group: str | None = None,
         timeout_s: float = 5.0,
@@ -68,7 +69,6 @@ class Decisions:
         settings = arguments.checked_client(client, _FIXED)
         settings["bootstrap.servers"] = arguments.checked_bootstrap(bootstrap)
         until = time.monotonic() + arguments.checked_timeout(timeout_s)
-        self._ends = {EFFECTIVE, CLOSED} if arguments.checked_flag("closed", closed) else {EFFECTIVE}
         self._subjects = arguments.checked_subjects(subjects)
         self._grouped = group is not None
         if group is not None:
@@ -139,7 +139,7 @@ class Decisions:
         self._begin([TopicPartition(TOPIC, p.partition) for p in partitions], time.monotonic() + _PLACE_TIMEOUT_S)
 
     def poll(self, timeout_s: float = 0.0) -> list[Event]:
-        """The decisions that have come: events whose fact is decision_effective, or decision_closed.
+        """The ends that have come: events whose fact is decision_effective or decision_closed.
 
         Returns as soon as there are some, and waits at most `timeout_s` for them. Raises ArgumentRefused,
         MadeBeforeFork, and RuntimeError once closed.
@@ -192,11 +192,11 @@ class Decisions:
             _log.warning("%s offset %s is left to the dead letters: %s", TOPIC, message.offset(), error)
             return None
         fact = event.WhichOneof("fact")
-        if fact not in self._ends:
+        if fact not in ENDS:
             return None
         if self._subjects is not None and event.subject not in self._subjects:
             return None
-        decision = getattr(event, fact).decision_id
+        decision: str = getattr(event, fact).decision_id
         if decision in self._given:
             return None
         self._given[decision] = None

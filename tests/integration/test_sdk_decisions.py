@@ -15,7 +15,7 @@ from schemas import FACTS, DecisionEffective, DecisionRejected
 from streams.admin import create_topics
 from streams.embedded import Servers
 from streams.sdk import Decisions, Producer
-from streams.sdk.decisions import CLOSED, EFFECTIVE
+from streams.sdk.decisions import ENDS
 from tests.sdk import WAIT_S, nobody_listens, wait_for
 
 
@@ -64,10 +64,10 @@ def test_a_game_is_given_each_decision_once_from_now_on(kafka: str, tmp_path: Pa
             assert given(decisions, names, 0.2) == []
 
 
-@pytest.mark.parametrize("end", [end for end in (EFFECTIVE, CLOSED) if end in FACTS])
-def test_a_game_that_asks_for_every_end_is_given_each_once(kafka: str, tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize("end", [end for end in ENDS if end in FACTS])
+def test_a_game_is_given_each_end_once(kafka: str, tmp_path: Path, end: str) -> None:
     name = uuid.uuid4().hex
-    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, closed=True) as decisions:
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka) as decisions:
         for _ in range(2):
             producer.publish(FACTS[end](decision_id=name), subject="hero-1")
         assert producer.flush(30) == 0

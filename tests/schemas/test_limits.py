@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+import schemas
 from projections import PROJECTIONS
 from projections.crdt import Grow
 from projections.decoding import Decoder
@@ -32,14 +34,20 @@ from schemas import (
     fact_name,
 )
 from schemas.limits import (
+    DECISION_ID_BYTES_MAX,
     FACT_BYTES_MAX,
     FACT_LIMITS,
+    NAME_BYTES_MAX,
+    NUMBER_MAX,
     NUMBERS,
+    QUANTITY_MAX,
     REGION_BYTES_MAX,
     SUBJECT_BYTES_MAX,
     TEXTS,
+    TRACE_BYTES_MAX,
     FactLimits,
 )
+from schemas.requests import ACTION_BYTES_MAX, CONTEXT_BYTES_MAX
 from streams.sdk.envelope import SHAPES
 
 fold, decoder = Fold(PROJECTIONS), Decoder(PROJECTIONS)
@@ -91,6 +99,13 @@ def test_what_is_no_fact_is_refused(other: Any) -> None:
 def test_what_cannot_be_a_subject_is_refused(subject: Any) -> None:
     with pytest.raises(EventRefused, match="subject"):
         check_subject(subject)
+
+
+def test_the_docs_name_the_limits() -> None:
+    page = (Path(schemas.__file__).parents[1] / "docs" / "sdk.md").read_text()
+    numbers = (FACT_BYTES_MAX, QUANTITY_MAX, NUMBER_MAX, NAME_BYTES_MAX, DECISION_ID_BYTES_MAX, SUBJECT_BYTES_MAX)
+    numbers += (TRACE_BYTES_MAX, REGION_BYTES_MAX, ACTION_BYTES_MAX, CONTEXT_BYTES_MAX)
+    assert [number for number in numbers if f"{number:,} " not in page] == []
 
 
 def test_every_exception_names_a_field_that_there_is() -> None:

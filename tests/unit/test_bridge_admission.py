@@ -113,6 +113,18 @@ def test_too_many_gaps_are_said_before_one_is_forgotten() -> None:
     assert [record.sequence for record in take(before, *range(1, 99, 2)).records] == list(range(1, 99, 2))
 
 
+def test_a_bridge_comes_back_from_its_own_future() -> None:
+    client = new_client()
+    now_ms = 1_800_000_000_000
+    stamps = [
+        decode(record.value).stamp
+        for sequence, wrong_ms in enumerate((0, 7_200_000, 0, 0), start=1)
+        for record in take(client, sequence, now_ms=now_ms + wrong_ms).records
+    ]
+    assert [time_ms(stamp) - now_ms for stamp in stamps] == [0, 7_200_000, 0, 0]
+    assert stamps[0] <= stamps[2] < stamps[3]
+
+
 def test_stamps_grow_when_the_bridge_gives_them() -> None:
     client = new_client()
     stamps = []

@@ -9,6 +9,7 @@ import pytest
 
 from schemas import TOPICS, EventRefused, GoldGained, PermanentError, Topic
 from streams.sdk import ArgumentRefused, Decisions, Producer
+from streams.sdk.arguments import checked_bootstrap
 from tests.sdk import nobody_listens, wait_for
 
 GOLD = GoldGained(amount=3, reason="floor")
@@ -25,6 +26,8 @@ def word(name: str, value: Any) -> str:
     ("name", "value"),
     [
         *(("bootstrap", value) for value in ("", " ", b"localhost:9092", None, "host\0:9092", 9092)),
+        *(("bootstrap", f"host:9092,{value}") for value in ("http://h:1", "h:port", "h:0", "h:65536", "h:", ":1")),
+        *(("bootstrap", value) for value in (",", "a b", "host:9092;host:9093", "::1:9092")),
         *(("spill", value) for value in ("", None, 7, b"folder", "fol\0der")),
         *(("region", value) for value in ("", " ", "e\0u", "\ud800", "x" * 65, None, b"eu", 7)),
         *(("origin", value) for value in ("", "server 1", "server\0", "-server", "Zoë", "x" * 65, b"server", 7)),
@@ -55,7 +58,6 @@ def test_a_producer_refuses_an_argument_by_its_name(tmp_path: Path, name: str, v
     [
         *(("bootstrap", value) for value in ("", None, b"localhost:9092")),
         *(("group", value) for value in ("", " ", "g\0", "x" * 250, 7, b"games")),
-        *(("closed", value) for value in ("yes", 1, None)),
         *(("subjects", value) for value in ("hero-1", b"hero-1", 7)),
         *(("timeout_s", value) for value in NOT_NUMBERS),
         *(("client", value) for value in ([], {"group.id": "mine"}, {"auto.offset.reset": "earliest"})),
@@ -103,6 +105,13 @@ def test_a_folder_may_be_a_text_and_a_buffer_may_be_for_one_event(tmp_path: Path
         wait_for(lambda: producer.counters.spilled == 1)
         assert producer.close(0) == 1
     assert list(folder.glob("*.spill"))
+
+
+@pytest.mark.parametrize(
+    "bootstrap", ["kafka", "kafka_1.inner:9092, 10.0.0.1:9093,", "[::1]:9092", "SASL_SSL://b-1.example.com:9096"]
+)
+def test_an_address_may_leave_out_its_port_or_name_its_protocol(bootstrap: str) -> None:
+    assert checked_bootstrap(bootstrap) == bootstrap
 
 
 def test_an_endless_wait_and_a_table_without_the_topic_work(tmp_path: Path) -> None:

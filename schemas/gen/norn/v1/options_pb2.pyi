@@ -12,4 +12,6 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 PERSONAL_FIELD_NUMBER: _builtins.int
 personal: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
-"""The field speaks of a person: it is sealed under its subject's key before it reaches the log."""
+"""The field holds a person's own words. A mark for readers and tools, and nothing more: the field is written to the log
+as it is, like any other.
+"""
