@@ -20,7 +20,7 @@ from streams.clock import Clock
 from streams.config import Settings
 from streams.database import Database, Waiting
 from streams.metrics import Metrics
-from streams.positions import Positions
+from streams.positions import LIVES_FORGOTTEN_MAX, Positions
 from streams.processors.commit import Commit
 from streams.sdk import Producer, SpillInUse
 from streams.transport import Batch, BatchSchema, Claims, Transport
@@ -42,6 +42,9 @@ HEARTBEAT_S = 1.0
 REQUEST_TIMEOUT_S = 30.0
 # After being fenced, the rebalance that explains it should have come within a session and a heartbeat.
 REGAIN_PAUSE_S = SESSION_TIMEOUT_S + 2 * HEARTBEAT_S
+
+# Lives end by the day; what is kept of them for an hour more does not matter.
+FORGET_EVERY_S = 3_600.0
 
 # More processes of one role than any machine has cores; past this something starts workers without end.
 WORKERS_PER_HOME_MAX = 256
@@ -122,6 +125,13 @@ class Shell:
         """The unit of work of this worker's processor."""
         return Commit(self.positions, self.database, self.metrics, self.regain)
 
+    async def keep_forgetting(self) -> None:
+        """Drop the dots of producers' lives that ended long ago, now and then, for as long as the worker runs."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            while await self.positions.forget_lives() >= LIVES_FORGOTTEN_MAX:
+                pass
+
     async def regain(self, claim_number: int) -> None:
         """Wait for the rebalance that explains being fenced; claim anew when none came."""
         await asyncio.sleep(REGAIN_PAUSE_S)
@@ -190,6 +200,7 @@ def create_app(
             log.exception("%s cannot go on", name)
             await app.crash(error)
 
+    app.task(shell.keep_forgetting)
     app.agent(app.topic(*role.topics, schema=BatchSchema()), name=name)(process)
     if role.beside is not None:
         app.task(role.beside(shell))

@@ -10,6 +10,7 @@ import typer
 
 from schemas import NornError
 from streams.commands import (
+    accept_loss,
     approve,
     bench,
     bridge,
@@ -44,6 +45,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "topics": topics.topics,
     "migrate": migrate.migrate,
     "reconcile": reconcile.reconcile,
+    "accept-loss": accept_loss.accept_loss,
     "schedules": schedules.schedules,
     "doctor": doctor.doctor,
     "bench": bench.bench,

@@ -22,7 +22,11 @@ STATEMENT_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
 
 # Claims, dead letters and the web view: a handful of short statements, beside the one connection that writes.
-POOL_CONNECTIONS_MAX = 4
+# Twenty, and ten more when it is busy (C.11); those that nobody uses are closed again.
+POOL_CONNECTIONS_MAX = 20 + 10
+POOL_IDLE_S = 60.0
+# Whoever has waited so long for one of them waits for Postgres.
+POOL_TIMEOUT_S = 30.0
 
 #: Failures that pass: the server is away, starting, full of connections, or chose us to break a deadlock.
 PASSING: tuple[type[BaseException], ...] = (
@@ -102,7 +106,7 @@ class Database:
 
         async def attempt() -> T:
             pool = await self._reading()
-            async with pool.acquire() as connection:
+            async with pool.acquire(timeout=POOL_TIMEOUT_S) as connection:
                 return await work(connection)
 
         return await persist("Postgres", attempt, self._waiting)
@@ -140,6 +144,7 @@ class Database:
                     self._url,
                     min_size=0,
                     max_size=POOL_CONNECTIONS_MAX,
+                    max_inactive_connection_lifetime=POOL_IDLE_S,
                     timeout=CONNECT_TIMEOUT_S,
                     command_timeout=STATEMENT_TIMEOUT_S,
                 )

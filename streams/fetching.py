@@ -46,7 +46,8 @@ class Tap:
     def __init__(self, client: Any, topic_ids: TopicIds) -> None:
         self._client = client
         self._topic_ids = topic_ids
-        self._ids: dict[str, bytes] = {}
+        #: The ids that the topics had when they were first asked for.
+        self.ids: dict[str, bytes] = {}
         #: Topics that were deleted since, or are others now under the same name.
         self.replaced: set[str] = set()
         # Until a broker is found to be too old for it.
@@ -69,12 +70,12 @@ class Tap:
 
     async def pin(self, topics: Collection[str]) -> None:
         """Note the ids of the topics that were not noted before, and which of all that were noted are `replaced`."""
-        found = await self._topic_ids({*topics, *self._ids})
-        self.replaced.update(topic for topic, number in self._ids.items() if found.get(topic) != number)
-        self._ids = {**found, **self._ids}
+        found = await self._topic_ids({*topics, *self.ids})
+        self.replaced.update(topic for topic, number in self.ids.items() if found.get(topic) != number)
+        self.ids = {**found, **self.ids}
 
     async def _fetch(self, node_id: int, request: FetchRequest, options: Mapping[str, Any]) -> Any:
-        ids = self._ids
+        ids = self.ids
         if not self._by_id or any(topic not in ids for topic, _ in request.topics):
             return await self._client.send(node_id, request, **options)
         by_id = FetchById(request, ids)

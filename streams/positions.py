@@ -107,6 +107,7 @@ _STANDING = statement("read_positions")
 _REMEMBER = statement("remember_dots")
 _FORGET = statement("forget_dots")
 _HOLD = statement("hold_position")
+_RECOGNISE = statement("recognise_topics")
 _UNCOUNT = statement("uncount_events")
 
 
@@ -159,6 +160,14 @@ class Positions:
         for tell in self.on_claim:
             tell()
         return self.next_offsets
+
+    async def recognise(self, topic_ids: Mapping[str, bytes]) -> set[str]:
+        """Note the ids of claimed topics that were not noted before; gives the topics that are not those noted."""
+        claimed = list(self._positions)
+        keys = [tp.topic for tp in claimed], [tp.partition for tp in claimed]
+        seen = list(topic_ids), list(topic_ids.values())
+        rows = await self._database.read(lambda c: c.fetch(_RECOGNISE, self.group, *keys, *seen))
+        return {row["topic"] for row in rows}
 
     async def _read_set_aside(self, partitions: Sequence[TP]) -> dict[TP, list[Record]]:
         rows = await self._database.read(lambda connection: dead_letters.set_aside(connection, self.role, partitions))

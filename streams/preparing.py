@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
+from projections import PROJECTIONS
 from projections import clickhouse as history
 from projections import postgres as truth
+from projections.projection import tables
 from streams import clickhouse
 from streams.addresses import Servers
 from streams.admin import create_topics
+from streams.groups import FOLD
 from streams.reaching import postgres_at, reaching
+from streams.statements import statement
 
 #: Copies of every partition where the cluster has as many brokers: one may be lost while another is being mended.
 REPLICATION = 3
@@ -40,6 +45,18 @@ async def migrate_postgres(url: str) -> tuple[str, ...]:
     """Bring Postgres' tables up to date; gives the names of what was applied. Raises ServerAway."""
     async with postgres_at(url) as connection:
         return tuple(await truth.migrate(connection))
+
+
+async def without_past(url: str, applied: Sequence[str]) -> list[str]:
+    """Those of the tables and columns just made in Postgres that begin with the next event, though there were others.
+
+    Raises ServerAway.
+    """
+    made = {f"{table.by_region}" for table in tables(PROJECTIONS)}
+    begin = [name for name in applied if name.partition(".")[0] in made]
+    async with postgres_at(url) as connection:
+        folded = await connection.fetchval(statement("count_folded"), FOLD)
+    return begin if folded else []
 
 
 def migrate_clickhouse(url: str) -> tuple[str, ...]:

@@ -57,6 +57,9 @@ class Claims(Protocol):
     def release(self) -> None:
         """Have no partitions any more."""
 
+    async def recognise(self, topic_ids: Mapping[str, bytes]) -> set[str]:
+        """Note the ids of claimed topics that were not noted before; gives the topics that are not those noted."""
+
     @property
     def next_offsets(self) -> Mapping[TP, int]:
         """The next offset of each claimed partition, as stored."""
@@ -113,6 +116,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def pin(self, topics: Collection[str]) -> None:
         """Note the ids of topics whose positions are claimed, and which topics are `replaced`."""
         await self.call_thread(self._pin, topics)
+
+    @property
+    def topic_ids(self) -> Mapping[str, bytes]:
+        """The ids that were noted."""
+        return self._tap.ids
 
     @property
     def replaced(self) -> set[str]:
@@ -246,6 +254,8 @@ class Consumer(driver.Consumer):
 
     async def _check_topics(self, offsets: Mapping[TP, int]) -> None:
         await self._thread.pin({tp.topic for tp in offsets})
+        # Also what was made anew while no worker ran is not what was read.
+        self._thread.replaced.update(await self._claims.recognise(self._thread.topic_ids))
         if lost := {tp: offset for tp, offset in offsets.items() if tp.topic in self._thread.replaced}:
             raise await self._lost(lost)
 

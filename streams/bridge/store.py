@@ -20,12 +20,10 @@ from asyncpg import Range
 from projections.dots import Origin
 from schemas import TemporaryError, event_id
 from streams.bridge.admission import Client, Record
-from streams.database import CONNECT_TIMEOUT_S, PASSING
+from streams.database import CONNECT_TIMEOUT_S, PASSING, POOL_CONNECTIONS_MAX
 from streams.reaching import without_password
 from streams.statements import statement
 
-# Spec C.11.
-CONNECTIONS_MAX = 20
 # A request that has waited this long for Postgres is answered that it is away.
 STATEMENT_TIMEOUT_S = 10.0
 
@@ -82,7 +80,7 @@ class Store:
                 self._pool = await asyncpg.create_pool(
                     self._url,
                     min_size=1,
-                    max_size=CONNECTIONS_MAX,
+                    max_size=POOL_CONNECTIONS_MAX,
                     timeout=CONNECT_TIMEOUT_S,
                     command_timeout=STATEMENT_TIMEOUT_S,
                 )

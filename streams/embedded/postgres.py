@@ -39,7 +39,8 @@ PASSWORD_BYTES = 24
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
-    "max_connections": "60",
+    # Five workers, a bridge and a page, each with a pool of thirty at most, and whoever looks in.
+    "max_connections": "250",
     "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",

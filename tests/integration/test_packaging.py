@@ -64,7 +64,7 @@ def run(command: Sequence[str], cwd: Path | None = None) -> str:
 def test_every_part_imports_or_is_an_optional_one(environment: Path, tmp_path: Path) -> None:
     missing = json.loads(run([str(environment / "bin" / "python"), "-c", IMPORT_ALL], cwd=tmp_path))
     assert set(missing.values()) <= OPTIONAL.keys(), missing
-    # The process that embeds ClickHouse's engine, which whatever starts it has looked for first; and a format of exports.
+    # The process that embeds ClickHouse's engine, which is looked for before it is started; and a format of exports.
     optional = ("streams.embedded.clickhouse_", "schemas.avro")
     assert all(module.startswith(optional) for module in missing), missing
 

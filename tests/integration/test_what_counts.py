@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from projections.postgres import migrate
 from schemas import GoldGained
-from streams.embedded import Servers
+from streams.addresses import Servers
 from tests.log import Life, create_topic, write
 from tests.waiting import WITHIN_S, eventually_async
 from tests.workers import Workers, rows, standing
@@ -117,6 +120,20 @@ async def lost(workers: Workers, worker: subprocess.Popen[bytes]) -> str:
     return "\n".join(said)
 
 
+def accept_loss(workers: Workers, *options: str) -> tuple[int, dict[str, Any]]:
+    """`norn accept-loss --json`: its exit code, and what it printed of this topic."""
+    command = [sys.executable, "-m", "streams.cli", "accept-loss", "--json", *options]
+    here = {
+        "NORN_KAFKA": workers.servers.kafka,
+        "NORN_POSTGRES": workers.servers.postgres,
+        "NORN_CLICKHOUSE": workers.servers.clickhouse,
+    }
+    ran = subprocess.run(command, env={**os.environ, **here}, capture_output=True, text=True, timeout=60, check=False)
+    printed = json.loads(ran.stdout)
+    printed["losses"] = [one for one in printed["losses"] if one["group"] == workers.group]
+    return ran.returncode, printed
+
+
 async def test_retention_that_outruns_a_worker_stops_it(workers: Workers) -> None:
     worker, life, kafka = workers.start(), Life(1), workers.servers.kafka
     write(kafka, workers.topic, [(0, value) for value in gold(life, *[1] * 40)])
@@ -137,23 +154,46 @@ async def test_retention_that_outruns_a_worker_stops_it(workers: Workers) -> Non
     again = await lost(workers, workers.start())
     assert "the next offset is 41" in again
     assert await at(workers, 41)
+    code, printed = accept_loss(workers)
+    assert (code, printed["accepted"]) == (1, False)
+    assert [(one["next_offset"], one["goes_on_at"], one["records_lost"]) for one in printed["losses"]] == [(41, 70, 29)]
+    assert accept_loss(workers, "--yes")[1]["accepted"]
+    assert accept_loss(workers) == (0, {"accepted": False, "losses": []})
+    workers.start()
+    await there(workers, 81)
+    assert await gold_of(workers) == 52
+    found = await standing(workers.servers.postgres, workers.group)
+    assert (found["events"], found["holes"]) == (52, 29)
+    [position] = await rows(
+        workers.servers.postgres, "select lost, passed from positions where group_name = $1", workers.group
+    )
+    assert tuple(position) == (29, 0)
 
 
-@pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])
-async def test_a_topic_made_anew_stops_the_worker_though_it_is_longer(workers: Workers, asleep: bool) -> None:
+@pytest.mark.parametrize("meanwhile", ["asleep", "awake", "stopped"])
+async def test_a_topic_made_anew_stops_the_worker_though_it_is_longer(workers: Workers, meanwhile: str) -> None:
     worker, kafka = workers.start(), workers.servers.kafka
     write(kafka, workers.topic, [(0, value) for value in gold(Life(1), *[1] * 40)])
     await there(workers, 40)
-    if asleep:
+    if meanwhile == "asleep":
         os.kill(worker.pid, signal.SIGSTOP)
+    if meanwhile == "stopped":
+        workers.stop(worker)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_topics([workers.topic])[workers.topic].result(WITHIN_S)
     await eventually_async(lambda: workers.topic not in admin.list_topics(timeout=WITHIN_S).topics, WITHIN_S)
     create_topic(kafka, workers.topic, 1)
     write(kafka, workers.topic, [(0, value) for value in gold(Life(1), *[1] * 100)])
-    if asleep:
+    if meanwhile == "asleep":
         os.kill(worker.pid, signal.SIGCONT)
+    if meanwhile == "stopped":
+        worker = workers.start()
     said = await lost(workers, worker)
     assert "the next offset is 40" in said
     assert await at(workers, 40)
     assert await gold_of(workers) == 40
+    code, printed = accept_loss(workers, "--yes")
+    assert (code, [one["goes_on_at"] for one in printed["losses"]]) == (0, [0])
+    workers.start()
+    await there(workers, 100)
+    assert await gold_of(workers) == 140

@@ -2,6 +2,8 @@
 -- records, aborted transactions, compaction), `lost` was deleted before it was read, and accepted as lost.
 alter table positions add column passed bigint not null default 0;
 alter table positions add column lost bigint not null default 0;
+-- The broker's id of the topic: another topic of the same name is not the one that was read.
+alter table positions add column topic_id bytea;
 -- When the group first claimed the partition, in Unix milliseconds; 0 for those from before this column.
 alter table positions add column born_ms bigint not null default 0;
 
