@@ -40,6 +40,11 @@ class Workers:
         command = [sys.executable, "-m", "tests.workers", self.role, "--topic", self.topic, "--group", self.group]
         return self.spawn(command)
 
+    def start_older(self, unknown: str) -> subprocess.Popen[bytes]:
+        """One more worker, of a version that does not know a fact yet."""
+        command = [sys.executable, "-m", "tests.older", self.role, "--topic", self.topic, "--group", self.group]
+        return self.spawn(command, {"NORN_TEST_UNKNOWN": unknown})
+
     def spawn(
         self, command: Sequence[str], settings: Mapping[str, str] = MappingProxyType({})
     ) -> subprocess.Popen[bytes]:

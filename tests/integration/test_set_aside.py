@@ -11,7 +11,7 @@ import pytest
 
 from projections.clickhouse import migrate as migrate_clickhouse
 from projections.postgres import migrate
-from schemas import Event, GoldGained
+from schemas import Event, GoldGained, PlayerScored
 from streams.clickhouse import connect
 from streams.embedded import Servers
 from tests.log import Life, create_topic, write
@@ -102,6 +102,28 @@ async def test_they_are_taken_up_once_though_nothing_new_comes_and_a_worker_is_k
     )
     assert [row["roles"] for row in letters] == [["policy"]] * 50 + [sorted([workers.role, "policy"])]
     assert "50 records that an older version set aside are taken up" in workers.log
+
+
+async def test_a_new_version_is_rolled_out_under_load_and_nothing_is_left_to_clean_up(workers: Workers) -> None:
+    life = Life(partitions=1)
+    facts = [lambda n: GoldGained(amount=n), lambda n: PlayerScored(points=n)]
+    events = [life.event(facts[n % 2](n), f"hero-{n % 40}")[1] for n in range(6_000)]
+    values = [(0, event.SerializeToString()) for event in events]
+    old = [workers.start_older("gold_gained") for _ in range(2)]
+    write(workers.servers.kafka, workers.topic, values[:2_000])
+    await workers.read(2_000)
+    assert len(await rows(workers.servers.postgres, "select 1 from dead_letters")) == 1_000
+    # One by one, as a roll-out does, while the game goes on.
+    for number, worker in enumerate(old):
+        workers.start()
+        write(workers.servers.kafka, workers.topic, values[2_000 + 2_000 * number : 4_000 + 2_000 * number])
+        workers.stop(worker)
+    await workers.stored(len(events))
+    assert await held(workers) == sum(event.gold_gained.amount for event in events)
+    assert await rows(workers.servers.postgres, "select * from dead_letters") == []
+    found = await standing(workers.servers.postgres, workers.group)
+    assert (found["events"], found["repeats"], found["holes"]) == (len(events), 0, 0)
+    assert "does not know (numbers" in workers.log
 
 
 async def test_what_is_newer_than_the_worker_is_said_and_set_aside_with_its_number(workers: Workers) -> None:
