@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.bridge import store
+from streams import database
 from streams.bridge.client import dead_letters, service
 from streams.bridge.client.actions import ActionPoller
 from streams.bridge.client.client import BridgeClient
@@ -48,7 +48,7 @@ def setting(name: str) -> Any:
         ("C-39", "requests in a window", (setting("bridge_requests_per_minute"), MINUTE_S), (100, 60.0)),
         ("C-40", "a player's events", (setting("bridge_player_actions_per_second"), SECOND_S), (10, 1.0)),
         ("C-43", "a fact, and another body", (FACT_BYTES_MAX, REQUEST_BYTES_MAX), (10 * 1024, 10 * 1024)),
-        ("C-44", "connections to Postgres", store.CONNECTIONS_MAX, 20),
+        ("C-44", "connections to Postgres", (database.POOL_CONNECTIONS_MAX, database.POOL_TIMEOUT_S), (20 + 10, 30)),
         ("C-45", "connections to the bridge", service.CONNECTIONS, 10),
         ("C-45", "repeats after", left_out(BridgeClient, "backoff_s"), (1.0, 2.0, 4.0)),
     ],
