@@ -25,7 +25,7 @@ def migrate(as_json: Json = False) -> None:
     if begin:
         answers.print(
             f"[bold]without their past[/]: {', '.join(begin)} begin with the events from now on. To give them the past"
-            " too, fold again from the log: docs/operations.md, 'To fold again from the log'.",
+            " too: `norn rebuild postgres`, while no fold worker runs.",
             highlight=False,
         )
     answers.print("Next: `norn topics` shows the topics (--create makes them), `norn run` starts the workers.")

@@ -1,0 +1,1 @@
+delete from dots where group_name = $1

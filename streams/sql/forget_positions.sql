@@ -1,0 +1,1 @@
+delete from positions where group_name = $1

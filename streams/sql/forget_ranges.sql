@@ -1,0 +1,1 @@
+delete from ranges where group_name = $1
