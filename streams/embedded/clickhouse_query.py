@@ -128,7 +128,7 @@ def _keep_inside(
     if statement.takes_data:
         parsed += "\nFORMAT Null"
     tree = clickhouse_engine.tree(connection, parsed, request.context.parameters)
-    refusal = clickhouse_reach.refusal(tree, statement.tokens, engine.outside)
+    refusal = clickhouse_reach.refusal(tree, statement.tokens, request.context.settings, engine.outside)
     if refusal is not None:
         raise not_offered(refusal)
 

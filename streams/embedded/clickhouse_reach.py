@@ -9,7 +9,7 @@ comments it is written; the tokens of the statement show what that leaves out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from streams.embedded.clickhouse_sql import Token
 
@@ -36,6 +36,17 @@ _SOURCES_INSIDE = ("clickhouse", "null")
 #: What makes a dictionary's source ClickHouse another server.
 _PARTS_OF_A_HOST = ("host", "port", "name")
 
+#: Settings by which a format reads or writes a file of its own.
+_SETTINGS_OUTSIDE = (
+    "format_template_resultset",
+    "format_template_row",
+    "input_format_record_errors_file_path",
+    "output_format_schema",
+    "rename_files_after_processing",
+)
+#: A schema is a file's, unless it stands in the settings themselves.
+_SCHEMA, _SCHEMA_SOURCE = "format_schema", "format_schema_source"
+
 #: A line of the tree that is a call, as ` Function url (alias a) (children 1)`.
 _CALL = re.compile(r"^ *(?P<kind>Function|FunctionWithKeyValueArguments) +(?P<name>.*?)(?: \(|$)")
 #: Behind these a name followed by a bracket is a table's, with its columns.
@@ -52,9 +63,31 @@ def names_outside(functions: Iterable[str], engines: Iterable[str]) -> frozenset
     return frozenset(known - within | set(_CALLS_OUTSIDE.split()))
 
 
-def refusal(tree: str, tokens: Sequence[Token], outside: frozenset[str]) -> str | None:
-    """Why a statement is not run, by its tree as the engine prints it and by its tokens; None when it may be."""
-    return _called(tree, outside) or _written(tokens, outside)
+def refusal(tree: str, tokens: Sequence[Token], settings: Mapping[str, str], outside: frozenset[str]) -> str | None:
+    """Why a statement is not run, by its tree as the engine prints it, its tokens, and the settings that come with it.
+
+    None when it may be.
+    """
+    return _called(tree, outside) or _written(tokens, outside) or _set({**settings, **_settings(tokens)})
+
+
+def _settings(tokens: Sequence[Token]) -> dict[str, str]:
+    """The settings that a statement makes, by name."""
+    begun = next((i for i, token in enumerate(tokens) if token.keyword in ("SETTINGS", "SETTING", "SET")), len(tokens))
+    later = tokens[begun:]
+    found = zip(later, later[1:], later[2:], strict=False)
+    return {
+        name.name: value.text.decode(errors="replace").strip("'") for name, sign, value in found if sign.text == b"="
+    }
+
+
+def _set(settings: Mapping[str, str]) -> str | None:
+    for name in _SETTINGS_OUTSIDE:
+        if settings.get(name):
+            return f"{name} is a file of the server, which the embedded server does not offer"
+    if settings.get(_SCHEMA_SOURCE, "string") != "string" or (settings.get(_SCHEMA) and _SCHEMA_SOURCE not in settings):
+        return f"a schema comes with the request: set {_SCHEMA_SOURCE} = 'string' beside {_SCHEMA}"
+    return None
 
 
 def _called(tree: str, outside: frozenset[str]) -> str | None:

@@ -23,7 +23,7 @@ def refusal(engine: Engine, sql: str) -> str | None:
     statement = read(sql.encode())
     parsed = f"{sql.encode()[: statement.head_end].decode()}\nFORMAT Null" if statement.takes_data else sql
     with engine.connection(Context()) as connection:
-        return clickhouse_reach.refusal(tree(connection, parsed, {}), statement.tokens, engine.outside)
+        return clickhouse_reach.refusal(tree(connection, parsed, {}), statement.tokens, {}, engine.outside)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,12 @@ def refusal(engine: Engine, sql: str) -> str | None:
         "SELECT 1 INTO\u00a0OUTFILE \u2018x\u2019",
         "SELECT a$x$ INTO OUTFILE 'f' FORMAT CSV SETTINGS max_threads = 1",
         "SHOW TABLES INTO OUTFILE 'x'",
+        "SELECT 1 FORMAT Template SETTINGS format_template_resultset = '/etc/passwd'",
+        "SELECT 1 FORMAT Template SETTINGS max_threads = 1, `format_template_row` = '/etc/passwd'",
+        "SET format_template_row = '/etc/passwd'",
+        "SELECT 1 FORMAT Protobuf SETTINGS format_schema = '/etc/passwd:X'",
+        "SELECT 1 FORMAT Protobuf SETTINGS format_schema_source = 'query', format_schema = 'SELECT 1'",
+        "INSERT INTO t SETTINGS input_format_record_errors_file_path = '/tmp/x' FORMAT CSV\n1",
         "INSERT INTO t FROM INFILE 'x' FORMAT CSV",
         "INSERT INTO t FROM INFILE \u2018x\u2019 FORMAT CSV",
         "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(path 'x' format 'CSV')) LIFETIME(0) LAYOUT(FLAT())",
@@ -124,6 +130,8 @@ def test_what_reaches_outside_the_database_is_refused(engine: Engine, sql: str) 
         "RENAME TABLE file TO url",
         "OPTIMIZE TABLE s3",
         "SET max_threads = 1",
+        "SELECT format_schema FROM t WHERE format_schema = 'x' SETTINGS max_threads = 1",
+        "SELECT 1 FORMAT Protobuf SETTINGS format_schema_source = 'string', format_schema = 'syntax = \"proto3\";'",
         "SYSTEM FLUSH LOGS",
         "KILL QUERY WHERE 1",
         "BACKUP TABLE url TO Null",
@@ -131,6 +139,17 @@ def test_what_reaches_outside_the_database_is_refused(engine: Engine, sql: str) 
 )
 def test_a_name_that_only_looks_like_it_is_none(engine: Engine, sql: str) -> None:
     assert refusal(engine, sql) is None
+
+
+def test_settings_of_the_address_reach_no_file_either(engine: Engine) -> None:
+    def asked(**settings: str) -> str | None:
+        return clickhouse_reach.refusal("", read(b"SELECT 1").tokens, settings, engine.outside)
+
+    assert asked(format_template_row="/etc/passwd")
+    assert asked(format_schema="/etc/passwd:X")
+    assert asked(format_schema_source="query", format_schema="SELECT 1")
+    assert asked(format_schema_source="string", format_schema="message X {}") is None
+    assert asked(max_threads="1") is None
 
 
 def test_every_call_that_the_engine_has_is_known_or_refused(engine: Engine) -> None:
