@@ -131,7 +131,7 @@ def test_a_group_that_closes_cleanly_is_given_what_was_decided_meanwhile(
     kafka: str, tmp_path: Path, polls_s: float
 ) -> None:
     group, names = new_group(), [uuid.uuid4().hex for _ in range(10)]
-    with Decisions(kafka, group=group) as decisions:
+    with Decisions(kafka, group=group, timeout_s=float("inf")) as decisions:
         decisions.poll(polls_s)
     with Producer(kafka, spill=tmp_path) as producer:
         for name in names:
