@@ -27,6 +27,8 @@ _POLL_EVENTS_MAX = 1000
 _WAIT_S = 0.5
 # A broker that has just given a partition answers in milliseconds.
 _PLACE_TIMEOUT_S = 5.0
+# librdkafka counts milliseconds in 32 bits: 24 days at most.
+_WAIT_MAX_S = 86_400.0
 _FIXED = frozenset(
     {
         "bootstrap.servers",
@@ -228,4 +230,4 @@ class Decisions:
 
 
 def _left_s(until: float) -> float:
-    return max(0.0, until - time.monotonic())
+    return min(max(0.0, until - time.monotonic()), _WAIT_MAX_S)

@@ -55,7 +55,7 @@ def test_a_game_is_given_each_decision_once_from_now_on(kafka: str, tmp_path: Pa
     names = [uuid.uuid4().hex for _ in range(4)]
     with Producer(kafka, spill=tmp_path) as producer:
         decide(producer, names[0])
-        with Decisions(kafka) as decisions:
+        with Decisions(kafka, timeout_s=WAIT_S) as decisions:
             decide(producer, names[1])
             decide(producer, names[1])
             producer.publish(DecisionRejected(decision_id=names[2]), subject="hero-1")
@@ -67,7 +67,7 @@ def test_a_game_is_given_each_decision_once_from_now_on(kafka: str, tmp_path: Pa
 @pytest.mark.parametrize("end", [end for end in ENDS if end in FACTS])
 def test_a_game_is_given_each_end_once(kafka: str, tmp_path: Path, end: str) -> None:
     name = uuid.uuid4().hex
-    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka) as decisions:
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, timeout_s=WAIT_S) as decisions:
         for _ in range(2):
             producer.publish(FACTS[end](decision_id=name), subject="hero-1")
         assert producer.flush(30) == 0
@@ -86,7 +86,7 @@ def test_a_game_is_given_each_end_once(kafka: str, tmp_path: Path, end: str) -> 
 def test_a_game_is_given_the_decisions_of_its_own_heroes(kafka: str, tmp_path: Path) -> None:
     mine = {"hero-a"}
     names = [uuid.uuid4().hex for _ in range(3)]
-    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, subjects=mine) as decisions:
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, subjects=mine, timeout_s=WAIT_S) as decisions:
         decide(producer, names[0], "hero-b")
         decide(producer, names[1], "hero-a")
         assert take(decisions, names, 1) == [names[1]]
@@ -99,12 +99,12 @@ def test_a_group_goes_on_where_it_was_and_gives_again_what_was_not_done_with(kaf
     group = new_group()
     names = [uuid.uuid4().hex for _ in range(3)]
     with Producer(kafka, spill=tmp_path) as producer:
-        with Decisions(kafka, group=group) as decisions:
+        with Decisions(kafka, group=group, timeout_s=WAIT_S) as decisions:
             for name in names[:2]:
                 decide(producer, name)
                 assert take(decisions, names, 1) == [name]
         decide(producer, names[2])
-        with Decisions(kafka, group=group) as decisions:
+        with Decisions(kafka, group=group, timeout_s=WAIT_S) as decisions:
             assert take(decisions, names, 2) == names[1:]
 
 
@@ -116,7 +116,7 @@ def test_decisions_wait_for_a_broker_that_is_not_there_yet() -> None:
 def test_a_poll_returns_as_soon_as_a_decision_has_come(kafka: str, tmp_path: Path) -> None:
     """Not a timed test: the poll may take as long as any test may, which is longer than the decision takes."""
     name, rejected = uuid.uuid4().hex, uuid.uuid4().hex
-    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka) as decisions:
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, timeout_s=WAIT_S) as decisions:
         producer.publish(DecisionRejected(decision_id=rejected), subject="hero-1")
         producer.publish(DecisionEffective(decision_id=name, action="flee"), subject="hero-1")
         assert producer.flush(30) == 0
@@ -131,12 +131,12 @@ def test_a_group_that_closes_cleanly_is_given_what_was_decided_meanwhile(
     kafka: str, tmp_path: Path, polls_s: float
 ) -> None:
     group, names = new_group(), [uuid.uuid4().hex for _ in range(10)]
-    with Decisions(kafka, group=group) as decisions:
+    with Decisions(kafka, group=group, timeout_s=float("inf")) as decisions:
         decisions.poll(polls_s)
     with Producer(kafka, spill=tmp_path) as producer:
         for name in names:
             decide(producer, name, f"hero-{name[:2]}")
-    with Decisions(kafka, group=group) as decisions:
+    with Decisions(kafka, group=group, timeout_s=WAIT_S) as decisions:
         assert sorted(take(decisions, names, 10)) == sorted(names)
         assert given(decisions, names, 0.2) == []
 
@@ -162,7 +162,7 @@ def test_a_group_killed_just_after_its_first_poll_is_given_what_was_decided_mean
     with Producer(kafka, spill=tmp_path) as producer:
         for name in names:
             decide(producer, name, f"hero-{name[:2]}")
-    with Decisions(kafka, group=group) as decisions:
+    with Decisions(kafka, group=group, timeout_s=WAIT_S) as decisions:
         assert sorted(take(decisions, names, 10)) == sorted(names)
 
 
@@ -171,8 +171,8 @@ def test_two_games_of_a_new_group_are_given_each_decision_between_them(kafka: st
     taken: list[str] = []
     with (
         Producer(kafka, spill=tmp_path) as producer,
-        Decisions(kafka, group=group) as one,
-        Decisions(kafka, group=group) as other,
+        Decisions(kafka, group=group, timeout_s=WAIT_S) as one,
+        Decisions(kafka, group=group, timeout_s=WAIT_S) as other,
     ):
         for name in names:
             decide(producer, name, f"hero-{name[:2]}")
