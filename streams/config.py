@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     clock_start: datetime | None = Field(
         None, description="When the world's clock begins, in UTC; only the first worker that keeps it asks."
     )
+    native: bool = Field(True, description="Whether what is compiled in C is used, where it is there.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="debug, info, warning or error."
     )
