@@ -58,12 +58,11 @@ class Decoded:
 
 
 class Decoder:
-    """Turns records into a frame with just the columns that these projections read."""
+    """Turns records into a frame with just the columns that are wanted."""
 
-    def __init__(self, projections: Sequence[Projection]) -> None:
-        read = limits(tables(projections))
-        facts = dict.fromkeys(fact for projection in projections for fact in projection.facts)
-        self._facts = {fact: tuple(limit.field.name for limit in read.get(fact, ())) for fact in facts}
+    def __init__(self, projections: Sequence[Projection], facts: Collection[str] | None = None) -> None:
+        """facts: those of which every field but lists is read; otherwise it is what these projections read."""
+        self._facts = _read(projections) if facts is None else {fact: _fields(fact) for fact in facts}
         keys = {field.path for table in tables(projections) for key in table.keys for field in key.fields}
         self._envelope = (*ENVELOPE, *(["id"] if "id" in keys else []))
         descriptor = _narrowed(self._envelope, self._facts)
@@ -98,6 +97,18 @@ class Decoder:
         frame = pl.from_arrow(batch.select([*self._envelope, *self._facts]))
         assert isinstance(frame, pl.DataFrame)
         return Decoded(frame.with_columns(known=pl.Series(held == 1)), facts, batch)
+
+
+def _read(projections: Sequence[Projection]) -> dict[str, tuple[str, ...]]:
+    """The fields that projections read, by fact."""
+    read = limits(tables(projections))
+    facts = dict.fromkeys(fact for projection in projections for fact in projection.facts)
+    return {fact: tuple(limit.field.name for limit in read.get(fact, ())) for fact in facts}
+
+
+def _fields(fact: str) -> tuple[str, ...]:
+    """All fields of a fact but lists."""
+    return tuple(field.name for field in FACTS[fact].DESCRIPTOR.fields if not field.is_repeated)
 
 
 def _narrowed(envelope: Collection[str], facts: Mapping[str, tuple[str, ...]]) -> Descriptor:

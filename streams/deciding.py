@@ -14,7 +14,7 @@ from streams.app import WORKERS_PER_HOME_MAX, Role, Run, Shell
 from streams.judgements import DECISIONS_TOPIC
 from streams.processors.answering import Answering
 from streams.processors.decide import DecideProcessor
-from streams.processors.intake import intake_of
+from streams.processors.intake import Intake
 from streams.sdk import Producer, SpillInUse
 from streams.sdk.spill import Spill
 
@@ -44,7 +44,7 @@ def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
         commit = shell.commit()
         return DecideProcessor(
             asked,
-            intake=intake_of("decide"),
+            intake=Intake("decide"),
             answering=Answering("decide", publisher, commit),
             publisher=publisher,
             positions=shell.positions,

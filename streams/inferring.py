@@ -29,7 +29,7 @@ from streams.decision_metrics import DecisionMetrics
 from streams.engines import engines_of, ensemble_of
 from streams.processors.answering import Answering
 from streams.processors.infer import POLL_EVENTS_MAX, InferProcessor
-from streams.processors.intake import intake_of
+from streams.processors.intake import Intake
 from streams.purse import LogPurse
 from streams.transport import Batch
 
@@ -64,9 +64,7 @@ def infer_role(
         worker = (make or make_worker)(shell, tiers, purse)
         answering = Answering("infer", shell.producer(), shell.commit())
         tap = PartitionTap(shell.app, carried)
-        processor = InferProcessor(
-            worker, intake_of("infer"), answering, shell.positions, shell.metrics, shell.clock, tap
-        )
+        processor = InferProcessor(worker, Intake("infer"), answering, shell.positions, shell.metrics, shell.clock, tap)
         shell.metrics.registry.register(DecisionMetrics(worker.counters, processor.in_hand))
 
         async def run(stream: AsyncIterator[Batch]) -> None:

@@ -16,7 +16,7 @@ from streams.config import Settings
 from streams.policies import POLICIES
 from streams.policies.budget import budget_of
 from streams.policy import WORLD, Policy, topics_of
-from streams.processors.intake import intake_of
+from streams.processors.intake import Intake
 from streams.processors.policy import PolicyProcessor
 from streams.publications import Publication, Publications
 from streams.transport import Batch
@@ -57,7 +57,7 @@ def policy_role(policies: Mapping[str, Policy] = POLICIES, topics: Mapping[str, 
         )
         processor = PolicyProcessor(
             capped(policies, shell.settings),
-            intake=intake_of("policy", topics),
+            intake=Intake("policy", topics=topics),
             publications=publications,
             positions=positions,
             database=shell.database,

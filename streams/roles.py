@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from projections import PROJECTIONS
-from projections.decoding import Decoder
 from projections.fold import Fold
 from projections.postgres import Writer
 from projections.projection import Projection
@@ -17,7 +16,7 @@ from streams.deciding import decide_role
 from streams.inferring import infer_role
 from streams.processors.fold import FoldProcessor
 from streams.processors.history import HistoryProcessor
-from streams.processors.intake import Intake, intake_of
+from streams.processors.intake import Intake
 from streams.processors.outbox import Outbox
 from streams.reacting import policy_role
 
@@ -26,12 +25,12 @@ EVERYTHING = tuple(TOPICS)
 
 def fold_role(projections: Sequence[Projection] = PROJECTIONS, topics: tuple[str, ...] = EVERYTHING) -> Role:
     """A role that folds these projections from these topics into Postgres."""
-    fold, decoder, writer = Fold(projections), Decoder(projections), Writer(projections)
+    fold, writer = Fold(projections), Writer(projections)
 
     def build(shell: Shell) -> Run:
         return FoldProcessor(
             fold=fold,
-            intake=Intake("fold", fold, decoder),
+            intake=Intake("fold", projections),
             writer=writer,
             positions=shell.positions,
             commit=shell.commit(),
@@ -51,7 +50,7 @@ def history_role(topics: tuple[str, ...] = EVERYTHING) -> Role:
     def build(shell: Shell) -> Run:
         return HistoryProcessor(
             events=Events(shell.servers.clickhouse),
-            intake=intake_of("history"),
+            intake=Intake("history"),
             positions=shell.positions,
             database=shell.database,
             commit=shell.commit(),

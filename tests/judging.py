@@ -24,7 +24,7 @@ from streams.positions import Positions
 from streams.processors.answering import Answering
 from streams.processors.commit import Commit
 from streams.processors.decide import DecideProcessor
-from streams.processors.intake import intake_of
+from streams.processors.intake import Intake
 from streams.records import Record, Records
 from streams.transport import Batch
 from tests.deciders import AGENTS
@@ -78,7 +78,7 @@ class Bench:
         self.metrics = metrics
         self.processor = DecideProcessor(
             agents,
-            intake=intake_of("decide"),
+            intake=Intake("decide"),
             answering=Answering("decide", self.written, commit),
             publisher=self.written,
             positions=self.positions,

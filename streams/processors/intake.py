@@ -21,8 +21,9 @@ from faust.types import TP
 
 from projections import PROJECTIONS
 from projections.decoding import Decoded, Decoder
-from projections.fold import Fold
-from schemas import TOPICS, Event, PermanentError, Topic
+from projections.projection import Projection
+from projections.values import check_value_columns
+from schemas import FACTS, TOPICS, Event, PermanentError, Topic
 from streams.dead_letters import DeadLetter
 from streams.positions import Position, Positions
 from streams.processors.record_rules import (
@@ -49,16 +50,15 @@ class Intake:
     def __init__(
         self,
         role: str,
-        fold: Fold,
-        decoder: Decoder,
+        projections: Sequence[Projection] = PROJECTIONS,
         *,
         topics: Mapping[str, Topic] = TOPICS,
         columns_events_min: int = COLUMNS_EVENTS_MIN,
     ) -> None:
-        """`fold` and `decoder` are of the same projections, whose limits of values are held by every role."""
+        """`projections`: whose fold is given the frames."""
         self._role = role
-        self._fold = fold
-        self._decoder = decoder
+        self._projections = projections
+        self._decoders: dict[frozenset[str], Decoder] = {}
         self._topics = topics
         self._columns_events_min = columns_events_min
 
@@ -103,18 +103,22 @@ class Intake:
             return self._by_record(shares)
 
     def _decode(self, shares: list[Share]) -> Decoded:
-        decoded = self._decoder.decode(pa.concat_arrays([share.records.values for share in shares]))
-        self._fold.check_columns(decoded.frame)
+        decoder = self._decoder_of(frozenset(share.tp.topic for share in shares))
+        decoded = decoder.decode(pa.concat_arrays([share.records.values for share in shares]))
         check_shapes(decoded.facts)
+        check_value_columns(decoded.frame, decoded.facts)
         return decoded
 
+    def _decoder_of(self, topics: frozenset[str]) -> Decoder:
+        """The decoder of these topics' facts: the fewer they are, the quicker."""
+        if topics not in self._decoders:
+            carried = [self._topics[name].facts if name in self._topics else tuple(FACTS) for name in sorted(topics)]
+            facts = dict.fromkeys(fact for topic in carried for fact in topic)
+            self._decoders[topics] = Decoder(self._projections, tuple(facts))
+        return self._decoders[topics]
+
     def _by_record(self, shares: list[Share]) -> _ByRecord:
-        return _ByRecord(shares, self._role, self._topics, self._fold.check)
-
-
-def intake_of(role: str, topics: Mapping[str, Topic] = TOPICS) -> Intake:
-    """The intake of a role that folds nothing: it refuses what the fold of every projection refuses."""
-    return Intake(role, Fold(PROJECTIONS), Decoder(PROJECTIONS), topics=topics)
+        return _ByRecord(shares, self._role, self._topics)
 
 
 class Read(Protocol):
@@ -194,13 +198,10 @@ def _admit_run(
 class _ByRecord:
     """A poll that is gone through record by record."""
 
-    def __init__(
-        self, shares: list[Share], role: str, topics: Mapping[str, Topic], check: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, shares: list[Share], role: str, topics: Mapping[str, Topic]) -> None:
         self._shares = shares
         self._role = role
         self._topics = topics
-        self._check = check
         self._events = [[_read(record) for record in share.records] for share in shares]
         self.origins = {
             share.tp: {event.origin for _, event in found if isinstance(event, Event)}
@@ -226,7 +227,7 @@ class _ByRecord:
         """What had been set aside and can be used now; the rest of it stays a dead letter."""
         for record in share.set_aside:
             with suppress(Exception):
-                event = todays_event(read_event(record), record, self._topics.get(share.tp.topic), self._check)
+                event = todays_event(read_event(record), record, self._topics.get(share.tp.topic))
                 yield share.admitted(record, event)
 
     def _admit_share(self, share: Share, records: Sequence[_ReadRecord], taken: Taken) -> Iterator[Admitted]:
@@ -240,7 +241,7 @@ class _ByRecord:
                 if not share.dots.admit(event.origin, event.sequence):
                     taken.duplicates += 1
                     continue
-                usable = todays_event(event, record, topic, self._check)
+                usable = todays_event(event, record, topic)
             except Exception as error:
                 taken.dead.append(DeadLetter.of(record, share.tp, self._role, _reason(error), error))
             else:

@@ -6,13 +6,14 @@ letters; nothing here stops a worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from projections.decoding import Decoded
+from projections.values import check_values
 from schemas import Event, ForeignFact, FutureStamp, NoDot, Topic, UndecodableEvent, decode, fact_of
 from schemas.limits import ORIGIN_BYTES_MAX, SEQUENCE_MAX
 from schemas.stamps import FUTURE_LIMIT_MS, time_ms
@@ -21,9 +22,6 @@ from streams.records import Record
 
 #: Postgres's bigint, in which stamps are kept; the year 8,325 in milliseconds.
 _STAMP_MAX = 2**63 - 1
-
-#: Says what is wrong with an event's values by raising a PermanentError.
-Check = Callable[[Event], None]
 
 
 #: By origin, which of a partition's events are its own, shape (n,); None where all are.
@@ -48,10 +46,10 @@ def read_event(record: Record) -> Event:
     return event
 
 
-def todays_event(event: Event, record: Record, topic: Topic | None, check: Check) -> Event:
+def todays_event(event: Event, record: Record, topic: Topic | None) -> Event:
     """The event in today's shape, if it may be used. `topic` is that of the table, if the record's is in it.
 
-    Raises FutureStamp, UnknownFact, ForeignFact, and what `check` raises.
+    Raises FutureStamp, UnknownFact, ForeignFact and Unfoldable.
     """
     ahead_ms = time_ms(event.stamp) - record.timestamp
     if ahead_ms > FUTURE_LIMIT_MS or event.stamp > _STAMP_MAX:
@@ -61,7 +59,7 @@ def todays_event(event: Event, record: Record, topic: Topic | None, check: Check
     name = event.WhichOneof("fact")
     if topic is not None and name not in topic.facts:
         raise ForeignFact(f"{name} does not belong to {topic.name}, which carries {', '.join(topic.facts)}")
-    check(event)
+    check_values(event)
     return event
 
 

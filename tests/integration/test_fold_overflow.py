@@ -9,7 +9,6 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from projections import PROJECTIONS
-from projections.decoding import Decoder
 from projections.fold import Fold
 from projections.postgres import Writer
 from schemas import Event, GoldGained
@@ -55,7 +54,7 @@ async def test_what_does_not_fit_is_isolated_and_everything_else_is_folded(
 
     processor = FoldProcessor(
         fold=fold,
-        intake=Intake("fold", fold, Decoder(PROJECTIONS)),
+        intake=Intake("fold"),
         writer=Counting(PROJECTIONS),
         positions=positions,
         commit=Commit(positions, database, metrics, regain),

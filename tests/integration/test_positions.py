@@ -10,7 +10,6 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from projections import PROJECTIONS
-from projections.decoding import Decoder
 from projections.dots import Origin
 from projections.fold import Fold
 from schemas import Event, PlayerScored
@@ -26,7 +25,7 @@ from streams.records import Record, Records
 from tests.workers import rows
 
 TP0 = TP("players.actions.v1", 0)
-FOLD, DECODER = Fold(PROJECTIONS), Decoder(PROJECTIONS)
+FOLD = Fold(PROJECTIONS)
 NEW_YEAR_MS = 1_800_000_000_000
 
 
@@ -38,7 +37,7 @@ class Group:
     name: str
     now_ms: int = NEW_YEAR_MS
     offset: int = 0
-    intake: Intake = field(default_factory=lambda: Intake("fold", FOLD, DECODER))
+    intake: Intake = field(default_factory=lambda: Intake("fold"))
 
     def __post_init__(self) -> None:
         self.database = Database(self.postgres, Waiting())

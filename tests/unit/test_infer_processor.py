@@ -24,7 +24,7 @@ from streams.decision_metrics import DecisionMetrics
 from streams.metrics import Metrics
 from streams.positions import Move, Position
 from streams.processors.infer import InferProcessor
-from streams.processors.intake import intake_of
+from streams.processors.intake import Intake
 from streams.records import Record, Records
 from streams.transport import Batch
 from tests.inference.asking import NOW_MS, happened, worker
@@ -98,7 +98,7 @@ class Running:
         self.claims, self.log, self.taken = Claimed(), Log(), 0
         self.inference = worker(engine, tiers=["gold"])
         metrics = Metrics("infer", CollectorRegistry())
-        parts: Any = (self.inference, intake_of("infer"), self.log, self.claims, metrics, Clock(), OneTier())
+        parts: Any = (self.inference, Intake("infer"), self.log, self.claims, metrics, Clock(), OneTier())
         self.processor = InferProcessor(*parts)
         self._polls: asyncio.Queue[Batch | None] = asyncio.Queue()
         self.task = asyncio.create_task(self.processor.run(self._stream()))

@@ -10,10 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections import PROJECTIONS
-from projections.decoding import Decoder
 from projections.dots import HOLES_MAX, Dots, Origin
 from projections.fold import Fold
-from schemas import TOPICS, DeadLettered, Event, GoldGained, PermanentError, PlayerScored
+from schemas import (
+    TOPICS,
+    DeadLettered,
+    DecisionRequested,
+    Event,
+    GoldGained,
+    PermanentError,
+    PlayerScored,
+    WorldChanged,
+)
 from schemas.limits import ORIGIN_BYTES_MAX, SEQUENCE_MAX
 from schemas.stamps import FUTURE_LIMIT_MS, pack, time_ms
 from streams.positions import Position
@@ -22,7 +30,7 @@ from streams.processors.taken import PAST_MATTERING_MS, Taken
 from streams.records import Record, Records
 from tests.strategies import events
 
-FOLD, DECODER = Fold(PROJECTIONS), Decoder(PROJECTIONS)
+FOLD = Fold(PROJECTIONS)
 A, B = TP("players.actions.v1", 0), TP("players.actions.v1", 1)
 NEVER, ALWAYS = 10**9, 0
 NOW_MS = 1_000_000
@@ -43,7 +51,7 @@ def take(
     polled: Mapping[TP, Records], columns_from: int, positions: dict[TP, Position] | None = None
 ) -> tuple[Taken, dict[TP, Position]]:
     standing = positions if positions is not None else {tp: at(records.low) for tp, records in polled.items()}
-    intake = Intake("fold", FOLD, DECODER, columns_events_min=columns_from)
+    intake = Intake("fold", columns_events_min=columns_from)
     taken = intake.read(intake.shares(polled, standing)).admit()
     taken.settle()
     return taken, standing
@@ -180,13 +188,21 @@ def test_an_unknown_fact_and_a_value_too_large_are_told_apart() -> None:
     assert reasons({A: log([scored(1), unknown, scored(2, points=2**63)])}) == ["unknown_fact", "fold_failed"]
 
 
+def test_a_value_that_no_projection_reads_is_refused_too_before_it_stops_a_role_that_does() -> None:
+    changed, asked = scored(), scored(2)
+    changed.world_changed.CopyFrom(WorldChanged(version=2**64 - 1))
+    asked.decision_requested.CopyFrom(DecisionRequested(decision_id="d", legal_actions=["greet", "a\0b"]))
+    assert reasons({TP("world.facts.v1", 0): log([changed])}) == ["fold_failed"]
+    assert reasons({TP("ai.requests.gold.v1", 0): log([asked])}) == ["fold_failed"]
+
+
 def test_what_was_taken_up_before_is_not_taken_up_again() -> None:
     positions = {A: at()}
     first, _ = take({A: log([scored(1), scored(2)])}, NEVER, positions)
     again, _ = take({A: log([scored(1), scored(2), scored(3)])}, NEVER, positions)
     moves = [*first.moves, *again.moves]
     assert [(move.low, move.high, move.events) for move in moves] == [(0, 2, 2), (2, 3, 1)]
-    assert Intake("fold", FOLD, DECODER).shares({A: log([scored(1)])}, positions) == []
+    assert Intake("fold").shares({A: log([scored(1)])}, positions) == []
 
 
 def test_a_stretch_without_a_record_moves_the_position_over_it() -> None:
