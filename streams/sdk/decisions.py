@@ -16,13 +16,19 @@ from schemas import TOPICS, Event, UndecodableEvent, decode
 _log = logging.getLogger(__name__)
 
 TOPIC = "ai.decisions.v1"
+#: The facts by which a decision comes to its end: something takes effect, or nothing does.
+ENDS = ("decision_effective", "decision_closed")
 #: Far more than are ever answered twice at the same time; about 10 MB.
 REMEMBERED_MAX = 100_000
 _POLL_EVENTS_MAX = 1000
 
 
 class Decisions:
-    """The decisions that are in effect, each once, oldest first; one thread uses it.
+    """The decisions that have come to their end, each once, oldest first; one thread uses it.
+
+    An end is an effect, a `decision_effective` to act on; or none, a `decision_closed`, after which nobody needs to
+    wait. Either names the event that called for the decision in `called_by`: the id that `Producer.publish` gave, as
+    hexadecimal digits.
 
     From now on: what was decided before is not given. With a `group`, several game servers share the decisions and one
     that comes back goes on where it was: those it was given are done with when it asks for more, so a server that died
@@ -77,7 +83,10 @@ class Decisions:
         return ends
 
     def poll(self, timeout_s: float = 0.0) -> list[Event]:
-        """The decisions that have come: events whose fact is decision_effective. Waits at most `timeout_s` for some."""
+        """The ends that have come: events whose fact is decision_effective or decision_closed.
+
+        Waits at most `timeout_s` for some.
+        """
         for message in self._to_store:
             self._consumer.store_offsets(message)
         messages = self._consumer.consume(_POLL_EVENTS_MAX, timeout_s)
@@ -93,11 +102,12 @@ class Decisions:
         except UndecodableEvent as error:
             _log.warning("%s offset %s is left to the dead letters: %s", TOPIC, message.offset(), error)
             return None
-        if event.WhichOneof("fact") != "decision_effective":
+        fact = event.WhichOneof("fact")
+        if fact not in ENDS:
             return None
         if self._subjects is not None and event.subject not in self._subjects:
             return None
-        decision = event.decision_effective.decision_id
+        decision: str = getattr(event, fact).decision_id
         if decision in self._given:
             return None
         self._given[decision] = None

@@ -14,11 +14,13 @@ from confluent_kafka import Producer as KafkaClient
 
 from schemas import (
     TOPICS,
+    DecisionClosed,
     DecisionEffective,
     DecisionRejected,
     DecisionRequested,
     DepthReached,
     GoldGained,
+    PlayerLevelled,
     PlayerMoved,
     PlayerSaid,
     Topic,
@@ -199,6 +201,31 @@ def test_a_game_is_given_each_decision_once_from_now_on(kafka: str, tmp_path: Pa
             decide(producer, names[3])
             assert take(decisions, names, 2) == [names[1], names[3]]
             assert given(decisions, names, 0.2) == []
+
+
+def test_a_game_hears_of_an_end_without_an_effect_and_what_called_for_either(kafka: str, tmp_path: Path) -> None:
+    effective, closed = uuid.uuid4().hex, uuid.uuid4().hex
+    heard: list[tuple[str, str]] = []
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, subjects={"hero-link"}) as decisions:
+        called = producer.publish(PlayerLevelled(level=3), subject="hero-link")
+        for end in (
+            DecisionRejected(decision_id=closed, reason="refused: by Ada", proposal_id="00" * 16),
+            DecisionClosed(decision_id=closed, reason="refused: by Ada", called_by=called.hex()),
+            DecisionClosed(decision_id=closed, reason="refused: by Ada", called_by=called.hex()),
+            DecisionEffective(decision_id=effective, action="greet", called_by=called.hex()),
+        ):
+            producer.publish(end, subject="hero-link")
+
+        def all_heard() -> bool:
+            for event in decisions.poll(0.1):
+                fact = event.WhichOneof("fact") or ""
+                assert getattr(event, fact).called_by == called.hex()
+                heard.append((fact, getattr(event, fact).decision_id))
+            return len(heard) >= 2
+
+        wait_for(all_heard)
+        assert decisions.poll(0.2) == []
+    assert heard == [("decision_closed", closed), ("decision_effective", effective)]
 
 
 def test_a_game_is_given_the_decisions_of_its_own_heroes(kafka: str, tmp_path: Path) -> None:
