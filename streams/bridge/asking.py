@@ -25,6 +25,9 @@ AHEAD_MAX_MS = 7 * DAY_MS
 #: Which ids a game server may give its decisions, and name when it completes them.
 DECISION_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 
+#: The facts that may call for a decision, by name; and a game's own request does.
+CALLING = frozenset(fact for agent in AGENTS.values() for fact in agent.triggers)
+
 _DECISION_ID = re.compile(DECISION_ID_PATTERN)
 
 

@@ -14,7 +14,7 @@ from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
 from streams.bridge.meters import Meters
-from streams.bridge.models import Actions, ActionsQuery, Completed, Completion, Dispatched
+from streams.bridge.models import Actions, ActionsQuery, Completed, Completion, Dispatched, Ends
 from streams.bridge.offers import CONTENT_TYPES, JSON, Malformed, TooLarge, read
 from streams.bridge.openapi import Operation, document
 from streams.bridge.problems import Limited, WrongContentType, problem
@@ -48,6 +48,15 @@ PENDING = Operation(
     {**_BAD, **_LIMITED},
     query=ActionsQuery,
 )
+ENDED = Operation(
+    "GET",
+    "/api/v1/decisions/ended",
+    "ended",
+    "List the decisions that ended without an effect, oldest first.",
+    Ends,
+    {**_BAD, **_LIMITED},
+    query=ActionsQuery,
+)
 COMPLETE = Operation(
     "POST",
     "/api/v1/actions/complete",
@@ -63,7 +72,7 @@ READYZ = Operation(
     "GET", "/readyz", "readyz", "Whether it can take events.", TEXT, {503: "It waits for what the detail names."}
 )
 METRICS = Operation("GET", "/metrics", "metrics", "Prometheus's text format.", TEXT)
-OPERATIONS = (DISPATCH, PENDING, COMPLETE, OPENAPI, HEALTHZ, READYZ, METRICS)
+OPERATIONS = (DISPATCH, PENDING, ENDED, COMPLETE, OPENAPI, HEALTHZ, READYZ, METRICS)
 
 
 class Routes:
@@ -93,13 +102,20 @@ class Routes:
 
     async def pending(self, request: web.Request) -> web.Response:
         """GET /api/v1/actions/pending."""
-        self._count(request, PENDING)
+        return _json(await self._bridge.pending(self._query(request, PENDING)))
+
+    async def ended(self, request: web.Request) -> web.Response:
+        """GET /api/v1/decisions/ended."""
+        return _json(await self._bridge.ended(self._query(request, ENDED)))
+
+    def _query(self, request: web.Request, operation: Operation) -> ActionsQuery:
+        self._count(request, operation)
         asked = {name: request.query.getall(name) for name in request.query}
         repeated = [name for name, values in asked.items() if name != "subjects" and len(values) > 1]
         if repeated:
             raise Malformed(f"{', '.join(sorted(repeated))} is given twice")
         flat = {name: values if name == "subjects" else values[0] for name, values in asked.items()}
-        return _json(await self._bridge.pending(_valid(ActionsQuery, lambda: ActionsQuery.model_validate(flat))))
+        return _valid(ActionsQuery, lambda: ActionsQuery.model_validate(flat))
 
     async def complete(self, request: web.Request) -> web.Response:
         """POST /api/v1/actions/complete."""
