@@ -268,6 +268,7 @@ async def test_actions_are_listed_oldest_first_until_completed(servers: Servers)
         assert page["actions"][0] == {
             "decision_id": "d1", "subject": "p1", "agent": "dialogue", "action": "greet",
             "content": '{"text": "hail"}', "about": '{"npc": "smith"}', "impact": "low", "time_ms": 1001,
+            "called_by": None,
         }  # fmt: skip
         assert [one["decision_id"] for one in page["actions"]] == ["d1", "d2", "d3"]
         _, rest, _ = await ask(f"{pending}?limit=3&after={page['next']}")

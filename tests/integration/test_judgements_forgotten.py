@@ -15,7 +15,7 @@ from projections import PROJECTIONS
 from projections.fold import Fold
 from projections.migrations import migrations
 from projections.postgres import Writer, migrate
-from schemas import ApprovalGiven, DecisionEffective, DecisionRejected, Event
+from schemas import ApprovalGiven, DecisionClosed, DecisionEffective, DecisionRejected, Event
 from schemas.stamps import pack
 from schemas.topics import DAY_MS
 from streams import judgements
@@ -198,7 +198,7 @@ async def test_the_owner_forgets_in_its_sweep_and_a_late_word_of_it_has_no_effec
 def said(bench: Bench) -> list[tuple[str, str]]:
     """The rejections that were written; nothing else may have been."""
     facts = bench.written.facts
-    assert all(isinstance(fact, DecisionRejected) for fact in facts)
+    assert all(isinstance(fact, DecisionRejected | DecisionClosed) for fact in facts)
     return [(fact.decision_id, fact.reason.partition(":")[0]) for fact in facts if isinstance(fact, DecisionRejected)]
 
 

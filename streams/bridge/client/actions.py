@@ -174,8 +174,8 @@ class ActionPoller:
 
     def _note(self, said: Mapping[str, Any]) -> str:
         assert self._ended is not None, "nobody asks for ends"
-        texts = {name: str(said[name]) for name in ("decision_id", "subject", "agent", "reason")}
-        self._ended(Ended(**texts, time_ms=int(said["time_ms"]), **_called(said)))
+        told: dict[str, Any] = {name: str(said[name]) for name in ("decision_id", "subject", "agent", "reason")}
+        self._ended(Ended(**told, time_ms=int(said["time_ms"]), **_called(said)))
         return "noted"
 
     def _attempt(self, said: Mapping[str, Any]) -> str:
