@@ -23,6 +23,7 @@ class Index:
 
 
 INDEXES = (
-    # The bridge lists what is to be done, oldest first.
+    # The bridge lists what is to be done, oldest first, and what has ended with nothing to do.
     Index("actions_pending", "actions_by_region"),
+    Index("actions_ended", "actions_by_region"),
 )

@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,15 +55,27 @@ class NotSent(TemporaryError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A decision in a line of a list."""
+    """A decision in a line of a list.
+
+    action, route and rule are of what took effect, and empty while nothing has. reason: why what was proposed has no
+    effect, or why nothing has. called_by: the id of the event that called for it.
+    """
 
     decision_id: str
     subject: str
     agent: str
     action: str
     route: str
+    rule: str
+    reason: str
+    approval_status: str
+    approver: str
+    called_by: str
     state: str
     time_ms: int
+
+
+_TEXTS = tuple(one.name for one in fields(Line) if one.name != "time_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +92,19 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One fact of a decision's life, without the fields that say nothing."""
+    """One fact of a decision's life, without the fields that say nothing. origin: who wrote it, as it says itself."""
 
     time_ms: int
     fact: str
+    event_id: str
+    origin: str
     fields: dict[str, Any]
 
 
 async def recent(servers: Servers, limit: int) -> list[Line]:
     """The latest decisions. Raises ServerAway."""
     rows = await _asked(servers, lambda connection: connection.fetch(statement("list_decisions"), limit))
-    texts = ("decision_id", "subject", "agent", "action", "route", "state")
-    return [Line(time_ms=row["time_ms"], **{name: row[name] or "" for name in texts}) for row in rows]
+    return [Line(time_ms=row["time_ms"], **{name: row[name] or "" for name in _TEXTS}) for row in rows]
 
 
 async def awaiting(servers: Servers, limit: int) -> list[Waiting]:
@@ -133,20 +146,22 @@ def _life(servers: Servers, decision_id: str) -> list[Told]:
     named = ", ".join(map(quoted, columns))
     about = " or ".join(f"{quoted(f'{fact}.decision_id')} = {{decision:String}}" for fact in ABOUT)
     query = (
-        f"select toString(fact), bitShiftRight(stamp, 16), {named} from {EVENTS}"
+        f"select toString(fact), bitShiftRight(stamp, 16), lower(hex(id)), toString(origin), {named} from {EVENTS}"
         f" where {about} order by stamp, log_topic, log_offset limit 1 by id"
     )
     with reaching("ClickHouse", servers.clickhouse):
         client = clickhouse.connect(servers.clickhouse)
         rows = client.query(query, parameters={"decision": decision_id}).result_rows
     return [
-        Told(time_ms, fact, _fields(fact, dict(zip(columns, values, strict=True)))) for fact, time_ms, *values in rows
+        Told(time_ms, fact, event_id, origin, _fields(fact, dict(zip(columns, values, strict=True))))
+        for fact, time_ms, event_id, origin, *values in rows
     ]
 
 
 def _fields(fact: str, values: dict[str, Any]) -> dict[str, Any]:
     held = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{fact}.")}
-    return {name: value for name, value in held.items() if value and name != "decision_id"}
+    # A person's no is a word too.
+    return {name: value for name, value in held.items() if (value or value is False) and name != "decision_id"}
 
 
 def _waiting(row: Any) -> Waiting:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from projections.dots import HOLES_MAX, Origin
 from schemas import DecisionRequested, Event, PermanentError, derived_id, event_id
 from schemas.stamps import COUNTER_BITS, COUNTER_MAX, following, pack, time_ms
-from streams.bridge.asking import addressed
+from streams.bridge.asking import CALLING, addressed
 from streams.bridge.offers import Batch, Offer, Refusal
 from streams.sdk.envelope import SHAPES
 
@@ -58,6 +58,8 @@ class Record:
     partition: int
     key: bytes
     value: bytes
+    #: The event's id in hexadecimal, where it may call for a decision.
+    calls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,13 @@ def _record(client: Client, offer: Offer, here: Here) -> Record:
         cause=offer.cause,
         trace=offer.trace,
     )
-    return Record(offer.sequence, offer.topic, offer.partition, offer.key, envelope.SerializeToString() + field)
+    value = envelope.SerializeToString() + field
+    calls = envelope.id.hex() if _calls(offer) else ""
+    return Record(offer.sequence, offer.topic, offer.partition, offer.key, value, calls)
+
+
+def _calls(offer: Offer) -> bool:
+    return offer.request is not None or Event.FromString(offer.field).WhichOneof("fact") in CALLING
 
 
 def _field(client: Client, offer: Offer, asked_ms: int, here: Here) -> bytes:

@@ -21,6 +21,9 @@ from streams.bridge.wire import check_context_size
 #: A person may have to agree, and may be away for some days; what is further ahead is in another unit.
 AHEAD_MAX_MS = 7 * DAY_MS
 
+#: The facts that may call for a decision, by name; and a game's own request does.
+CALLING = frozenset(fact for agent in AGENTS.values() for fact in agent.triggers)
+
 
 class UnknownAgent(PermanentError):
     """Nobody of this name decides anything."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakValueDictionary
 
 from schemas import TOPICS, ActionCompleted, TemporaryError, topic_of
@@ -24,12 +25,15 @@ from streams.bridge.models import (
     Actions,
     ActionsQuery,
     Asked,
+    Called,
     Completed,
     Completion,
     Decision,
     Decisions,
     DecisionsQuery,
     Dispatched,
+    Ended,
+    Ends,
     Refused,
 )
 from streams.bridge.offers import Batch, Offer
@@ -135,10 +139,8 @@ class Bridge:
 
     async def pending(self, query: ActionsQuery) -> Actions:
         """A page of actions. Raises TemporaryError."""
-        stamp, _, last = (query.after or "0.").partition(".")
-        after = max((min(int(stamp), STAMP_MAX), last), (pack(query.since_ms), ""))
         async with self._store.transaction() as connection:
-            rows = await self._store.pending_actions(connection, after, query.subjects, query.limit)
+            rows = await self._store.pending_actions(connection, _after(query), query.subjects, query.limit)
         actions = [
             Action(
                 decision_id=row["decision_id"],
@@ -149,11 +151,28 @@ class Bridge:
                 about=row["about"] or "",
                 impact=row["impact"] or "low",
                 time_ms=time_ms(row["stamp"]),
+                called_by=_called(row),
             )
             for row in rows
         ]
-        full = len(rows) == query.limit
-        return Actions(actions=actions, next=f"{rows[-1]['stamp']}.{rows[-1]['decision_id']}" if full else None)
+        return Actions(actions=actions, next=_next(rows, query))
+
+    async def ended(self, query: ActionsQuery) -> Ends:
+        """A page of ends without an effect. Raises TemporaryError."""
+        async with self._store.transaction() as connection:
+            rows = await self._store.ended(connection, _after(query), query.subjects, query.limit)
+        ended = [
+            Ended(
+                decision_id=row["decision_id"],
+                subject=row["subject"] or "",
+                agent=row["agent"] or "",
+                reason=row["reason"] or "",
+                time_ms=time_ms(row["stamp"]),
+                called_by=_called(row),
+            )
+            for row in rows
+        ]
+        return Ends(ended=ended, next=_next(rows, query))
 
     async def decisions(self, query: DecisionsQuery) -> Decisions:
         """What has become of decisions, also of those of which nothing will. Raises TemporaryError."""
@@ -174,6 +193,7 @@ class Bridge:
             try:
                 async with self._store.transaction() as connection:
                     clients = await self._store.left_behind(connection, LEFT_BEHIND_S)
+                    await self._store.forget_calls(connection)
                 for client in clients:
                     async with self._turn(client):
                         await self._publish_left(client)
@@ -202,6 +222,21 @@ class Bridge:
         if turn is None:
             turn = self._turns[client] = asyncio.Lock()
         return turn
+
+
+def _after(query: ActionsQuery) -> tuple[int, str]:
+    stamp, _, last = (query.after or "0.").partition(".")
+    return max((min(int(stamp), STAMP_MAX), last), (pack(query.since_ms), ""))
+
+
+def _next(rows: Sequence[Any], query: ActionsQuery) -> str | None:
+    return f"{rows[-1]['stamp']}.{rows[-1]['decision_id']}" if len(rows) == query.limit else None
+
+
+def _called(row: Any) -> Called | None:
+    if not row["called_by"]:
+        return None
+    return Called(event_id=row["called_by"], client=row["client"], sequence=row["sequence"])
 
 
 def _offer(client: Client, subject: str, fact: ActionCompleted) -> Offer:

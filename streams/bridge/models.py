@@ -58,6 +58,14 @@ class Dispatched(_Model):
     expected: int = Field(description="The lowest sequence of this client that has not come yet.")
 
 
+class Called(_Model):
+    """The event that called for a decision: a game server's own fact or request."""
+
+    event_id: str = Field(description="Its id on the log, as 32 hexadecimal digits.")
+    client: str | None = Field(None, description="Which client dispatched it; null when it came by another way.")
+    sequence: int | None = Field(None, description="Under which sequence.")
+
+
 class Action(_Model):
     """A decision in effect that no game server has completed."""
 
@@ -69,12 +77,31 @@ class Action(_Model):
     about: str = Field(description="Those parts of the agent's context needed to act, a JSON object as text.")
     impact: str
     time_ms: int = Field(description="When it took effect, milliseconds since 1970.")
+    called_by: Called | None = Field(None, description="What called for it; null when the log does not say.")
 
 
 class Actions(_Model):
     """A page of actions, oldest first."""
 
     actions: list[Action]
+    next: str | None = Field(description="What `after` to ask for the next page with; null when this is the last.")
+
+
+class Ended(_Model):
+    """A decision that came to its end, and nothing is to be done: whoever asked waits in vain."""
+
+    decision_id: str
+    subject: str = Field(description="The player or place it is about.")
+    agent: str
+    reason: str = Field(description="Why nothing took effect.")
+    time_ms: int = Field(description="When it ended, milliseconds since 1970.")
+    called_by: Called | None = Field(None, description="What called for it; null when the log does not say.")
+
+
+class Ends(_Model):
+    """A page of ends without an effect, oldest first; each is listed until it is completed, as an action is."""
+
+    ended: list[Ended]
     next: str | None = Field(description="What `after` to ask for the next page with; null when this is the last.")
 
 

@@ -15,7 +15,16 @@ from streams.bridge.bodies import BODY_WITHIN_S, body_of
 from streams.bridge.bridge import Bridge
 from streams.bridge.limits import Limit
 from streams.bridge.meters import Meters
-from streams.bridge.models import Actions, ActionsQuery, Completed, Completion, Decisions, DecisionsQuery, Dispatched
+from streams.bridge.models import (
+    Actions,
+    ActionsQuery,
+    Completed,
+    Completion,
+    Decisions,
+    DecisionsQuery,
+    Dispatched,
+    Ends,
+)
 from streams.bridge.offers import read
 from streams.bridge.openapi import Operation, document
 from streams.bridge.problems import Limited, WrongContentType, problem
@@ -59,6 +68,15 @@ DECISIONS = Operation(
     {**_BAD, **_LIMITED},
     query=DecisionsQuery,
 )
+ENDED = Operation(
+    "GET",
+    "/api/v1/decisions/ended",
+    "ended",
+    "List the decisions that ended without an effect, oldest first.",
+    Ends,
+    {**_BAD, **_LIMITED},
+    query=ActionsQuery,
+)
 COMPLETE = Operation(
     "POST",
     "/api/v1/actions/complete",
@@ -74,7 +92,7 @@ READYZ = Operation(
     "GET", "/readyz", "readyz", "Whether it can take events.", TEXT, {503: "It waits for what the detail names."}
 )
 METRICS = Operation("GET", "/metrics", "metrics", "Prometheus's text format.", TEXT)
-OPERATIONS = (DISPATCH, PENDING, DECISIONS, COMPLETE, OPENAPI, HEALTHZ, READYZ, METRICS)
+OPERATIONS = (DISPATCH, PENDING, ENDED, DECISIONS, COMPLETE, OPENAPI, HEALTHZ, READYZ, METRICS)
 
 
 class Routes:
@@ -119,6 +137,11 @@ class Routes:
         """GET /api/v1/decisions."""
         self._count(request, DECISIONS)
         return _json(await self._bridge.decisions(_query(request, DecisionsQuery, "decision_ids")))
+
+    async def ended(self, request: web.Request) -> web.Response:
+        """GET /api/v1/decisions/ended."""
+        self._count(request, ENDED)
+        return _json(await self._bridge.ended(_query(request, ActionsQuery, "subjects")))
 
     async def complete(self, request: web.Request) -> web.Response:
         """POST /api/v1/actions/complete."""

@@ -26,6 +26,10 @@ from streams.statements import statement
 
 # A request that has waited this long for Postgres is answered that it is away.
 STATEMENT_TIMEOUT_S = 10.0
+# No decision waits for longer than an answer is looked for (inference/court.py), and a game may be away for as long.
+CALLS_KEPT_S = 60 * 86_400.0
+# Some milliseconds for Postgres, every sweep.
+CALLS_FORGOTTEN_MAX = 1_000
 
 _WORLD_VERSION = statement("read_world_version")
 _SQL = {
@@ -43,6 +47,9 @@ _SQL = {
         "complete",
         "pending_actions",
         "decisions",
+        "ended",
+        "keep_calls",
+        "forget_calls",
     )
 }
 
@@ -110,6 +117,8 @@ class Store:
         )
         if not records:
             return []
+        if calls := [(record.calls, record.sequence) for record in records if record.calls]:
+            await connection.execute(_SQL["keep_calls"], client.name, *map(list, zip(*calls, strict=True)))
         columns = zip(*((r.sequence, r.topic, r.partition, r.key, r.value) for r in records), strict=True)
         kept = await connection.fetch(_SQL["keep_records"], client.name, *map(list, columns))
         return [row["number"] for row in kept]
@@ -156,3 +165,12 @@ class Store:
         """Decisions in effect that are not completed, oldest first."""
         rows: list[Any] = await connection.fetch(_SQL["pending_actions"], *after, subjects, limit)
         return rows
+
+    async def ended(self, connection: Any, after: tuple[int, str], subjects: list[str] | None, limit: int) -> list[Any]:
+        """Decisions that ended without an effect and that nobody has taken note of, oldest first."""
+        rows: list[Any] = await connection.fetch(_SQL["ended"], *after, subjects, limit)
+        return rows
+
+    async def forget_calls(self, connection: Any) -> None:
+        """Drop some of what called for decisions that have ended long ago."""
+        await connection.execute(_SQL["forget_calls"], CALLS_KEPT_S, CALLS_FORGOTTEN_MAX)

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from streams.commands.output import Json, answers, emit, foreign, locate, settings
 
 if TYPE_CHECKING:
+    from streams.addresses import Servers
+    from streams.decision_record import Record
     from streams.decisions import Line, Told, Waiting
 
 
@@ -31,10 +32,12 @@ def decisions(
 
     servers = locate(settings())
     if decision_id:
-        told = asyncio.run(asked.life(servers, decision_id))
+        told, found = asyncio.run(_whole(servers, decision_id))
         if as_json:
-            emit({"decision_id": decision_id, "life": [asdict(one) for one in told]})
+            life = [asdict(one) for one in told]
+            emit({"decision_id": decision_id, "record": asdict(found), "life": life})
         else:
+            _show_record(found)
             _show_life(told)
         return
 
@@ -48,23 +51,49 @@ def decisions(
         _show(lines, waiting)
 
 
+async def _whole(servers: Servers, decision_id: str) -> tuple[list[Told], Record]:
+    from streams.decision_record import record
+    from streams.decisions import life
+
+    return await life(servers, decision_id), await record(servers, decision_id)
+
+
+def _say(line: str, indent: int = 0) -> None:
+    """One line, whole however narrow the terminal is: what is to be copied from it is never cut."""
+    answers.print(f"{' ' * indent}{line}", highlight=False, emoji=False, soft_wrap=True)
+
+
 def _show(lines: list[Line], waiting: list[Waiting]) -> None:
     from streams.decisions import clock, seconds_left
 
     if waiting:
-        named = ("waits for a yes", "about", "agent", "would", "until", "left")
-        table = Table(*named, box=None, pad_edge=False, header_style="bold")
-        for one in waiting:
-            texts = (one.decision_id, one.subject, one.agent, f"{one.action} {one.content}")
-            hours = f"{seconds_left(one) / 3600:,.1f} h"
-            table.add_row(*map(foreign, texts), clock(one.until_ms), hours)
-        answers.print(table)
-        answers.print("[dim]norn approve ID --by NAME, or with --refuse[/]")
-    table = Table("decision", "when", "about", "agent", "action", "route", "", box=None, pad_edge=False)
+        _say("[bold]waits for a yes[/]  [dim]norn approve ID --by NAME, or with --refuse[/]")
+    for one in waiting:
+        _say(f"{foreign(one.decision_id)}  until {clock(one.until_ms)}, {seconds_left(one) / 3600:,.1f} h left")
+        _say(foreign(f"{one.agent} about {one.subject} would {one.action} {one.content}"), 4)
+    _say("[bold]the latest[/]" if lines else "no decision has been asked for yet")
     for line in lines:
-        rest = (line.subject, line.agent, line.action, line.route, line.state)
-        table.add_row(foreign(line.decision_id), clock(line.time_ms), *map(foreign, rest))
-    answers.print(table if lines else "no decision has been asked for yet")
+        done = f" does {line.action}, by {line.route}, {line.rule}" if line.action else ""
+        _say(f"{foreign(line.decision_id)}  {clock(line.time_ms)}  {line.state}")
+        _say(foreign(f"{line.agent} about {line.subject}{done}"), 4)
+        if line.approval_status not in ("", "none"):
+            _say(foreign(f"approval: {line.approval_status}{f' by {line.approver}' if line.approver else ''}"), 4)
+        if line.reason:
+            _say(foreign(f"not done: {line.reason}"), 4)
+
+
+def _show_record(found: Record) -> None:
+    from streams.decisions import clock
+
+    for name, value in found.fields.items():
+        text = clock(value) if name == "answered_ms" else str(value)
+        _say(f"[bold]{name}[/]: {foreign(text)}")
+    for one in found.proposals:
+        _say(f"[bold]proposal[/] {one.event_id}  {clock(one.time_ms)}  {one.became}")
+        _say(foreign(f"by {one.origin}: {one.action} {one.content}"), 4)
+        if one.why:
+            _say(foreign(one.why), 4)
+    _say("")
 
 
 def _show_life(told: list[Told]) -> None:
@@ -72,7 +101,7 @@ def _show_life(told: list[Told]) -> None:
 
     begun_ms = told[0].time_ms
     for one in told:
-        answers.print(f"[bold]{one.fact}[/]  {clock(one.time_ms)}  +{one.time_ms - begun_ms:,} ms", highlight=False)
+        passed = f"{clock(one.time_ms)}  +{one.time_ms - begun_ms:,} ms"
+        _say(f"[bold]{one.fact}[/]  {passed}  [dim]{one.event_id} by {foreign(one.origin)}[/]")
         for name, value in one.fields.items():
-            text = value if isinstance(value, str) else json.dumps(value)
-            answers.print(f"    {name}: {foreign(text)}", highlight=False, soft_wrap=True)
+            _say(f"{name}: {foreign(value if isinstance(value, str) else json.dumps(value))}", 4)

@@ -46,7 +46,8 @@ class Decisions:
     """The decisions that have come to their end, each once, oldest first; one thread uses it.
 
     An end is an effect, a `decision_effective` to act on; or none, a `decision_closed`, after which nobody needs to
-    wait.
+    wait. Either names the event that called for the decision in `called_by`: the id that `Producer.publish` gave, as
+    hexadecimal digits.
 
     From now on: what was decided before is not given. With a `group`, several game servers share the decisions and one
     that comes back goes on where it was: those it was given are done with when it asks for more, so a server that died

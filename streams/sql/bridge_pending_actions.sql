@@ -1,5 +1,7 @@
-select e.decision_id, e.subject, e.agent, e.action, e.content, e.about, e.impact, e.effective_stamp as stamp
+select e.decision_id, e.subject, e.agent, e.action, e.content, e.about, e.impact, e.effective_stamp as stamp,
+  e.called_by, b.client, b.sequence
 from actions_by_region e
+left join bridge_calls b on b.event_id = e.called_by
 where e.effective_stamp is not null and e.completion_stamp is null
   and (e.effective_stamp, e.decision_id) > ($1::bigint, $2::text)
   and ($3::text[] is null or e.subject = any($3::text[]))

@@ -16,7 +16,15 @@ import aiohttp
 import asyncpg
 import pytest
 
-from schemas import ActionCompleted, DecisionEffective, DecisionRejected, DecisionRequested, Event, GoldGained
+from schemas import (
+    ActionCompleted,
+    DecisionClosed,
+    DecisionEffective,
+    DecisionRejected,
+    DecisionRequested,
+    Event,
+    GoldGained,
+)
 from schemas.gen.norn.v1.bridge_pb2 import DispatchRequest, OfferedEvent
 from schemas.stamps import pack
 from streams.bridge.bridge import COMPLETIONS, LEFT_BEHIND_S
@@ -290,6 +298,7 @@ async def test_actions_are_listed_oldest_first_until_completed(servers: Servers)
         assert page["actions"][0] == {
             "decision_id": "d1", "subject": "p1", "agent": "dialogue", "action": "greet",
             "content": '{"text": "hail"}', "about": '{"npc": "smith"}', "impact": "low", "time_ms": 1001,
+            "called_by": None,
         }  # fmt: skip
         assert [one["decision_id"] for one in page["actions"]] == ["d1", "d2", "d3"]
         _, rest, _ = await ask(f"{pending}?limit=3&after={page['next']}")
@@ -381,3 +390,45 @@ def test_an_offered_event_is_no_fact() -> None:
     assert OfferedEvent.DESCRIPTOR.full_name not in {
         field.message_type.full_name for field in Event.DESCRIPTOR.oneofs_by_name["fact"].fields
     }
+
+
+async def test_a_game_hears_of_an_end_without_an_effect_and_by_which_of_its_events_it_was_called_for(
+    servers: Servers,
+) -> None:
+    async with bridge(servers) as there:
+        ask_for = {"client": "c-link", "events": [
+            {"sequence": 1, "player_id": "astrid", "player_levelled": {"level": 3}},
+            {"sequence": 2, "player_id": "astrid", "player_moved": {"zone": "harbour"}},
+            {"sequence": 3, "player_id": "astrid", "decision_requested": {"agent": "dialogue"}},
+        ]}  # fmt: skip
+        for _ in range(2):
+            assert (await post(there.make_url(DISPATCH), json=ask_for))[0] == 200
+        written = {event.WhichOneof("fact"): event.id.hex() for event in await logged(servers, "c-link")}
+        done, elsewhere = effective("done", "astrid", 1_000), effective("elsewhere", "astrid", 1_001)
+        done.decision_effective.called_by = written["player_levelled"]
+        elsewhere.decision_effective.called_by = "ab" * 16
+        ends = [Event(subject="astrid", stamp=pack(1_002 + n), region="local", origin="decide") for n in range(2)]
+        for end, name in zip(ends, ("closed", "both"), strict=True):
+            called = {"called_by": written["decision_requested"]}
+            end.decision_closed.CopyFrom(
+                DecisionClosed(decision_id=name, agent="dialogue", reason="refused: by Ada", **called)
+            )
+        await fold(servers.postgres, [done, elsewhere, effective("old", "astrid", 900), *ends])
+        await fold(servers.postgres, [effective("both", "astrid", 1_100, region="far")])
+        _, pending, _ = await ask(str(there.make_url(PENDING)))
+        assert {one["decision_id"]: one["called_by"] for one in pending["actions"]} == {
+            "old": None,
+            "done": {"event_id": written["player_levelled"], "client": "c-link", "sequence": 1},
+            "elsewhere": {"event_id": "ab" * 16, "client": None, "sequence": None},
+            "both": None,
+        }
+        _, found, _ = await ask(str(there.make_url("/api/v1/decisions/ended?subjects=astrid")))
+        assert found == {"ended": [{
+            "decision_id": "closed", "subject": "astrid", "agent": "dialogue", "reason": "refused: by Ada",
+            "time_ms": 1_002,
+            "called_by": {"event_id": written["decision_requested"], "client": "c-link", "sequence": 3},
+        }], "next": None}  # fmt: skip
+        noted = {"decision_id": "closed", "outcome": "succeeded"}
+        assert (await post(there.make_url(COMPLETE), json=noted))[1]["repeated"] is False
+        assert (await post(there.make_url(COMPLETE), json=noted))[1]["repeated"] is True
+        assert (await ask(str(there.make_url("/api/v1/decisions/ended"))))[1]["ended"] == []

@@ -21,10 +21,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from examples import http_game
-from schemas import Event, GoldGained, PermanentError, PlayerSaid
+from schemas import DecisionClosed, Event, GoldGained, PermanentError, PlayerSaid
 from schemas.gen.norn.v1.bridge_pb2 import OfferedEvent
+from schemas.stamps import pack
 from streams.bridge.bridge import COMPLETIONS
-from streams.bridge.client import HIGH, Action, BridgeClient, Refuse, replay
+from streams.bridge.client import HIGH, Action, BridgeClient, Ended, Refuse, replay
 from streams.bridge.client.dead_letters import entries
 from streams.bridge.client.service import Blocked, Failed, Service
 from streams.bridge.problems import problem
@@ -329,6 +330,23 @@ async def test_actions_are_done_once_and_reported(servers: Servers, tmp_path: Pa
 
 def _not_the_fifth(action: Action) -> str:
     return "not the fifth" if action.decision_id == "d4" else ""
+
+
+async def test_a_game_is_told_once_of_an_end_without_an_effect(servers: Servers, tmp_path: Path) -> None:
+    event = Event(subject="p", stamp=pack(1_000), region="local", origin="decide")
+    event.decision_closed.CopyFrom(DecisionClosed(decision_id="d1", agent="dialogue", reason="refused: by Ada"))
+    await fold(servers.postgres, [event])
+    heard: list[Ended] = []
+    async with bridge(servers) as there:
+        client = BridgeClient(str(there.make_url("/")), dead_letters=tmp_path / "dlq.log", **QUICK)
+        client.act(lambda action: None, ended=heard.append, poll_s=0.05)
+
+        async def noted() -> bool:
+            return len(await logged(servers, COMPLETIONS)) == 1
+
+        await eventually_async(noted, message="the end is noted")
+        await finish(client)
+    assert heard == [Ended("d1", "p", "dialogue", "refused: by Ada", 1_000)]
 
 
 DOOMED = """

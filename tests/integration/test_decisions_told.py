@@ -34,9 +34,11 @@ FACTS = [
     VoteCast(decision_id="d1", agent="guard", model="m", action="greet", weight=0.5, outcome="valid"),
     DecisionProposed(decision_id="d1", agent="guard", action="greet", route="full"),
     CostSampled(decision_id="d1", agent="guard", model="m", cost_usd_micros=12),
-    DecisionEffective(decision_id="d1", agent="guard", action="greet", route="full"),
+    DecisionEffective(decision_id="d1", agent="guard", action="greet", route="full", rule="proposed"),
     DecisionEffective(decision_id="d2", agent="guard", action="greet"),
 ]
+#: As long as ids are, and longer than any column.
+LONG = "7f6c9434-b871-5c7c-aed5-5935a0889395", "d" * 128
 
 
 def happened() -> list[Event]:
@@ -51,14 +53,14 @@ def waits(decision_id: str, put_ms: int) -> Case:
     return Case(decision_id, "hero", "awaiting_approval", request, proposal, due_ms=put_ms + APPROVAL_MS)
 
 
-def norn(servers: Servers, home: Path, *arguments: str) -> str:
+def norn(servers: Servers, home: Path, *arguments: str, columns: int = 200) -> str:
     environment = {
         **os.environ,
         "NORN_HOME": str(home),
         "NORN_KAFKA": servers.kafka,
         "NORN_POSTGRES": servers.postgres,
         "NORN_CLICKHOUSE": servers.clickhouse,
-        "COLUMNS": "200",
+        "COLUMNS": str(columns),
     }
     command = [sys.executable, "-m", "streams.cli", *arguments]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -89,6 +91,7 @@ async def test_decisions_and_those_that_wait_for_a_person_are_listed(
     listed = {one["decision_id"]: one["until_ms"] for one in found["awaiting_approval"]}
     assert listed == {"d3": put_ms + APPROVAL_MS, "d4": put_ms}
     assert [one["decision_id"] for one in found["recent"]] == ["d2", "d1"]
+    assert [one["rule"] for one in found["recent"]] == ["", "proposed"]
     shown = norn(here, tmp_path, "decisions")
     assert "waits for a yes" in shown
     assert "norn approve ID --by NAME" in shown
@@ -143,6 +146,26 @@ async def test_foreign_text_is_shown_harmless_to_the_person_who_approves(
     shown_harmless(norn(here, tmp_path, "approve", "d9", "--by", "Ada"))
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+async def test_an_id_is_whole_however_narrow_the_terminal_is(
+    servers: Servers, postgres: str, tmp_path: Path, columns: int
+) -> None:
+    connection = await asyncpg.connect(postgres)
+    await migrate_postgres(connection)
+    writer, written, now_ms = Writer(PROJECTIONS), Life(partitions=1), time.time_ns() // 1_000_000
+    facts = [DecisionEffective(decision_id=name, agent="guard", action="greet") for name in LONG]
+    await writer.prepare(connection)
+    async with connection.transaction():
+        await writer.merge(connection, Fold(PROJECTIONS).events(written.event(fact, "hero")[1] for fact in facts))
+        waiting = [replace(waits(name[:-1] + "w", now_ms), due_ms=now_ms) for name in LONG]
+        await Judgements(Database(postgres, Waiting())).store(connection, waiting, now_ms=0)
+    await connection.close()
+    shown = norn(replace(servers, postgres=postgres), tmp_path, "decisions", columns=columns).split()
+    for name in LONG:
+        assert name in shown
+        assert name[:-1] + "w" in shown
+
+
 async def test_a_decision_is_told_from_its_request_to_its_cost_each_event_once(
     servers: Servers, clickhouse: str, tmp_path: Path
 ) -> None:
@@ -159,7 +182,14 @@ async def test_a_decision_is_told_from_its_request_to_its_cost_each_event_once(
     assert [one.time_ms for one in told] == [1_000, 1_001, 1_002, 1_003, 1_004]
     assert told[0].fields == {"agent": "guard", "tier": "gold", "legal_actions": ["greet"]}
     assert told[3].fields["cost_usd_micros"] == 12
-    shown = norn(replace(servers, clickhouse=clickhouse), tmp_path, "decisions", "d1")
+    here = replace(servers, clickhouse=clickhouse)
+    found = json.loads(norn(here, tmp_path, "decisions", "d1", "--json"))["record"]
+    assert {name: found["fields"][name] for name in ("status", "action", "rule")} == {
+        "status": "effective", "action": "greet", "rule": "proposed",
+    }  # fmt: skip
+    [proposal] = found["proposals"]
+    assert (proposal["event_id"], proposal["origin"]) == (told[2].event_id, told[2].origin)
+    shown = norn(here, tmp_path, "decisions", "d1")
     assert "vote_cast" in shown
     assert "cost_usd_micros: 12" in shown
     with pytest.raises(UnknownDecision):

@@ -192,6 +192,7 @@ async def test_the_owner_forgets_in_its_sweep_and_a_late_word_of_it_has_no_effec
     # What called for it asks for it anew: a new event, with the id and the deadline that it had.
     bench.poll(REQUESTS, *(request(decision_id=name) for name in names), at_ms=bench.now_ms)
     await stand(connection, stay | again | {"proposed-late": "rejected", "approved-late": "rejected"})
+    # That a proposal was rejected for want of a request does not stand for the request's own rejection.
     assert sorted(said(bench)[2:]) == [("approved-late", "overdue"), ("proposed-late", "overdue")]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import FACTS, DecisionEffective, DecisionRejected
+from schemas import FACTS, DecisionClosed, DecisionEffective, DecisionRejected, PlayerLevelled
 from streams.admin import create_topics
 from streams.embedded import Servers
 from streams.sdk import Decisions, Producer
@@ -182,3 +182,28 @@ def test_two_games_of_a_new_group_are_given_each_decision_between_them(kafka: st
             return set(taken) == set(names)
 
         wait_for(all_taken)
+
+
+def test_a_game_hears_of_an_end_without_an_effect_and_what_called_for_either(kafka: str, tmp_path: Path) -> None:
+    effective, closed = uuid.uuid4().hex, uuid.uuid4().hex
+    heard: list[tuple[str, str]] = []
+    with Producer(kafka, spill=tmp_path) as producer, Decisions(kafka, subjects={"hero-link"}) as decisions:
+        called = producer.publish(PlayerLevelled(level=3), subject="hero-link")
+        for end in (
+            DecisionRejected(decision_id=closed, reason="refused: by Ada", proposal_id="00" * 16),
+            DecisionClosed(decision_id=closed, reason="refused: by Ada", called_by=called.hex()),
+            DecisionClosed(decision_id=closed, reason="refused: by Ada", called_by=called.hex()),
+            DecisionEffective(decision_id=effective, action="greet", called_by=called.hex()),
+        ):
+            producer.publish(end, subject="hero-link")
+
+        def all_heard() -> bool:
+            for event in decisions.poll(0.1):
+                fact = event.WhichOneof("fact") or ""
+                assert getattr(event, fact).called_by == called.hex()
+                heard.append((fact, getattr(event, fact).decision_id))
+            return len(heard) >= 2
+
+        wait_for(all_heard)
+        assert decisions.poll(0.2) == []
+    assert heard == [("decision_closed", closed), ("decision_effective", effective)]

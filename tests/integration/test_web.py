@@ -17,7 +17,16 @@ from google.protobuf.message import Message
 from prometheus_client.parser import text_string_to_metric_families
 
 from projections.postgres import migrate
-from schemas import TOPICS, CostSampled, DecisionProposed, DecisionRequested, PlayerLevelled, PlayerScored
+from schemas import (
+    TOPICS,
+    CostSampled,
+    DecisionEffective,
+    DecisionProposed,
+    DecisionRejected,
+    DecisionRequested,
+    PlayerLevelled,
+    PlayerScored,
+)
 from streams.admin import create_topics
 from streams.app import NornApp, create_app
 from streams.config import Settings
@@ -118,8 +127,11 @@ async def shows(page: Page, *sights: tuple[str, str]) -> None:
     await eventually_async(there, SOON_S, "the page shows what it should")
 
 
+FORGED = '{"line":"Odin is a fool."}'
+
+
 def a_little_of_everything(world: World) -> list[tuple[int, bytes]]:
-    """Two scores, a repeat, a hole, a decision with its cost, and a record that is no event."""
+    """Two scores, a repeat, a hole, a decision with its cost, a forged proposal, and a record that is no event."""
     freya = world.record(PlayerScored(points=1200, reason="quest"), "Freya")
     missing = world.record(PlayerScored(points=7), "Freya")
     asked = DecisionRequested(decision_id="d1", agent="chronicler", tier="gold", context="{}")
@@ -127,6 +139,11 @@ def a_little_of_everything(world: World) -> list[tuple[int, bytes]]:
         decision_id="d1", agent="chronicler", action="write", content='{"line": "Freya went down & out.\\u2066"}',
         engine="llamacpp", model="SmolLM2", route="full",
     )  # fmt: skip
+    effective = DecisionEffective(
+        decision_id="d1", agent="chronicler", action="write", content=proposed.content, route="full", rule="proposed"
+    )
+    forged = DecisionProposed(decision_id="d2", agent="chronicler", action="burn", content=FORGED)
+    refused = DecisionRejected(decision_id="d2", agent="chronicler", reason="illegal_action: it may not burn")
     cost = CostSampled(source="ai_inference", model="SmolLM2", prompt_tokens=90, completion_tokens=10)
     cost.cost_usd_micros = 1_500_042
     known = [
@@ -136,6 +153,9 @@ def a_little_of_everything(world: World) -> list[tuple[int, bytes]]:
         world.record(PlayerScored(points=900), "<b>Odin\u202e</b>\x1b"),
         world.record(asked, "Freya"),
         world.record(proposed, "Freya"),
+        world.record(effective, "Freya"),
+        world.record(forged, "Freya"),
+        world.record(refused, "Freya"),
         world.record(cost, "chronicler"),
         (0, b"\xff not an event"),
     ]
@@ -145,7 +165,7 @@ def a_little_of_everything(world: World) -> list[tuple[int, bytes]]:
 
 #: What a page shows of it when it has all been folded.
 EVERYTHING = (
-    ('[data-value="events"]', "6"),
+    ('[data-value="events"]', "9"),
     ('[data-value="duplicates"]', "1"),
     ('[data-value="holes"]', "1"),
     ('[data-value="dead_letters"]', "1"),
@@ -153,6 +173,7 @@ EVERYTHING = (
     ('[data-rows="lists.leaderboard"] tbody tr:nth-child(1)', "1,200"),
     ('[data-rows="lists.leaderboard"] tbody tr:nth-child(2)', r"<b>Odin<U+202E></b>\x1b"),
     ('[data-rows="lists.decisions"] tbody', "Freya went down & out.<U+2066>"),
+    ('[data-rows="lists.decisions"] tbody', "illegal_action: it may not burn"),
     ('[data-rows="lists.costs"] tbody', "SmolLM2"),
     ('[data-rows="lists.dead_letters"] tbody', "undecodable"),
 )
@@ -186,9 +207,10 @@ async def test_the_page_shows_what_was_folded_and_follows_it_in_place(world: Wor
         await shows(page, *EVERYTHING, ('[data-rows="groups"] tbody', world.group))
         world.write(world.record(PlayerScored(points=5000), "Thor"))
         await shows(
-            page, ('[data-rows="lists.leaderboard"] tbody tr:nth-child(1)', "Thor"), ('[data-value="events"]', "7")
+            page, ('[data-rows="lists.leaderboard"] tbody tr:nth-child(1)', "Thor"), ('[data-value="events"]', "10")
         )
         assert await page.evaluate("window.loadedOnce")
+        assert "Odin is a fool" not in await page.text("body")
         latency = await page.text('[data-value="p50_ms"]')
         assert float(latency.replace(",", "")) > 0
         rows = await page.texts('[data-rows="partitions"] tbody tr')
@@ -300,17 +322,22 @@ async def test_machines_read_the_same_figures(world: World) -> None:
             assert said["health"] == "ok", said["why"]
             figures = tuple(said[name] for name in ("events", "lag_s", "dead_letters", "holes"))
 
-            return figures == (6, 0, 1, 1)
+            return figures == (9, 0, 1, 1)
 
         await eventually_async(folded, SOON_S)
         said = await status()
         assert (said["role"], said["group"], said["health"], said["waiting"]) == ("fold", world.group, "ok", {})
-        assert sum(part["end_offset"] for part in said["partitions"]) == 8
-        assert said["lists"]["decisions"][0]["content"] == r'{"line": "Freya went down & out.\u2066"}'
+        assert sum(part["end_offset"] for part in said["partitions"]) == 11
+        done, refused = sorted(said["lists"]["decisions"], key=lambda one: one["status"])
+        assert (done["status"], done["rule"], done["content"]) == (
+            "effective", "proposed", r'{"line": "Freya went down & out.\u2066"}',
+        )  # fmt: skip
+        assert (refused["status"], refused["action"], refused["content"]) == ("rejected", None, None)
+        assert refused["reason"].startswith("illegal_action")
         families = {
             family.name: family for family in text_string_to_metric_families((await get(f"{world.url}/metrics"))[1])
         }
-        assert families["norn_events"].samples[0].value == 6
+        assert families["norn_events"].samples[0].value == 9
         assert {sample.labels["group"] for sample in families["norn_lag_seconds"].samples} == {world.group}
         assert sum(sample.value for sample in families["norn_holes"].samples) == 1
         assert "process_resident_memory_bytes" in families

@@ -3,7 +3,7 @@
 A game server in another language does the same over HTTP: docs/bridge.md.
 """
 
-from streams.bridge.client.actions import Action, Refuse
+from streams.bridge.client.actions import Action, Ended, Refuse
 from streams.bridge.client.client import HIGH, LOW, NORMAL, BridgeClient
 from streams.bridge.client.files import FileInUse
 from streams.bridge.client.forking import Forked
@@ -17,6 +17,7 @@ __all__ = [
     "Action",
     "BridgeClient",
     "Counters",
+    "Ended",
     "FileInUse",
     "Forked",
     "Refuse",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,11 @@ class Refuse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is to be done. `content` is what the agent wrote, `about` what of its context is needed to act."""
+    """What is to be done. `content` is what the agent wrote, `about` what of its context is needed to act.
+
+    client, sequence: the event that called for it, the latter as `BridgeClient.put` gave it; "" and 0 when it came to
+    the log by another way.
+    """
 
     decision_id: str
     subject: str
@@ -40,12 +44,34 @@ class Action:
     about: Mapping[str, Any]
     impact: str
     time_ms: int
+    client: str = ""
+    sequence: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A decision that came to its end, and nothing is to be done. client, sequence: as in an Action."""
+
+    decision_id: str
+    subject: str
+    agent: str
+    reason: str
+    time_ms: int
+    client: str = ""
+    sequence: int = 0
+
+
+#: Takes note of an end without an effect. Whatever it raises is reported as a mishap, and it is not told again.
+Note = Callable[[Ended], None]
 #: Does an action, and gives what there is to say of it. Raises Refuse; any other error is a mishap.
 Act = Callable[[Action], str | None]
 #: Looks at an action before it is done, and gives why not to, or "".
 Validate = Callable[[Action], str]
+
+
+#: Asks the bridge for a page; and takes up one thing that is listed, giving what there is to say of it.
+Ask = Callable[[Sequence[tuple[str, str]]], Mapping[str, Any]]
+Take = Callable[[Mapping[str, Any]], str]
 
 
 class ActionPoller:
@@ -55,6 +81,7 @@ class ActionPoller:
     nobody knows how far it came, and a reward given twice is worse than one that is asked for again.
 
     validate: looks at each action first.  actions: the names of those that this game can do; None: all.
+    ended: is told of decisions that ended without an effect; None: nobody asks.
     subjects: only actions about these.  server: this game server's name.  since_ms: nothing that took effect before.
     """
 
@@ -66,12 +93,13 @@ class ActionPoller:
         *,
         validate: Validate = lambda action: "",
         actions: Collection[str] | None = None,
+        ended: Note | None = None,
         subjects: Collection[str] | None = None,
         server: str = "",
         since_ms: int = 0,
         poll_s: float = POLL_S,
     ) -> None:
-        self._service, self._act, self._validate = service, act, validate
+        self._service, self._act, self._validate, self._ended = service, act, validate, ended
         self._actions, self._server, self._poll_s = actions, server, poll_s
         self._asked = [("limit", str(PAGE_ACTIONS)), ("since_ms", str(since_ms))]
         self._asked += [("subjects", subject) for subject in subjects or ()]
@@ -111,31 +139,45 @@ class ActionPoller:
                 _log.exception("actions wait: their journal cannot be written")
 
     def _poll(self) -> None:
+        listed = self._go_through(self._service.pending, "actions", self._attempt)
+        if self._ended is not None:
+            listed |= self._go_through(self._service.ended, "ended", self._note)
+        if not self._closing.is_set():
+            # What is no longer listed need not be remembered.
+            self._forget(listed)
+
+    def _go_through(self, ask: Ask, kind: str, take: Take) -> set[str]:
+        """Take up all that is listed of one kind; gives the decisions that are."""
+        listed: set[str] = set()
         after: list[tuple[str, str]] = []
         while not self._closing.is_set():
-            page = self._service.pending([*self._asked, *after])
-            listed = {one["decision_id"] for one in page["actions"]}
-            if not after and page["next"] is None:
-                # What is no longer listed need not be remembered.
-                self._forget(listed)
-            for one in page["actions"]:
+            page = ask([*self._asked, *after])
+            for one in page[kind]:
+                listed.add(one["decision_id"])
                 if one["decision_id"] not in self._done and one["decision_id"] not in self._reported:
-                    self._perform(one)
+                    self._perform(one, take)
             self._report()
             if page["next"] is None:
-                return
+                break
             after = [("after", page["next"])]
+        return listed
 
-    def _perform(self, said: Mapping[str, Any]) -> None:
+    def _perform(self, said: Mapping[str, Any], take: Take) -> None:
         decision_id = said["decision_id"]
         self._file.append(line({"begun": decision_id}), sync=True)
         try:
-            self._finish(decision_id, "succeeded", self._attempt(said))
+            self._finish(decision_id, "succeeded", take(said))
         except Refuse as error:
             self._finish(decision_id, "refused", str(error))
         except Exception as error:
             _log.exception("action %s failed", harmless(decision_id))
             self._finish(decision_id, "failed", f"{type(error).__name__}: {error}")
+
+    def _note(self, said: Mapping[str, Any]) -> str:
+        assert self._ended is not None, "nobody asks for ends"
+        told: dict[str, Any] = {name: str(said[name]) for name in ("decision_id", "subject", "agent", "reason")}
+        self._ended(Ended(**told, time_ms=int(said["time_ms"]), **_called(said)))
+        return "noted"
 
     def _attempt(self, said: Mapping[str, Any]) -> str:
         action = _action(said)
@@ -191,9 +233,16 @@ def _action(said: Mapping[str, Any]) -> Action:
             about,
             str(said["impact"]),
             int(said["time_ms"]),
+            **_called(said),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Refuse(f"it is no action: {error!r}") from None
     if not isinstance(content, dict) or not isinstance(about, dict) or not action.action:
         raise Refuse("content and about are objects, and an action has a name")
     return action
+
+
+def _called(said: Mapping[str, Any]) -> dict[str, Any]:
+    # A bridge of before 0.2 does not say.
+    called = said.get("called_by") or {}
+    return {"client": str(called.get("client") or ""), "sequence": int(called.get("sequence") or 0)}

@@ -136,6 +136,10 @@ class Service:
         _check_listed(said, "decisions")
         return said
 
+    def ended(self, fields: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
+        """A page of ends without an effect. Raises Failed, Blocked, Wait and Rejected."""
+        return self._ask("GET", f"/api/v1/decisions/ended?{urlencode(fields)}")
+
     def complete(self, said: Mapping[str, str]) -> Mapping[str, Any]:
         """Say what became of an action. Raises Failed, Blocked, Wait and Rejected."""
         return self._ask("POST", "/api/v1/actions/complete", json.dumps(said).encode(), JSON)
