@@ -137,7 +137,7 @@ async def test_foreign_text_is_shown_harmless_to_the_person_who_approves(
     place = log_fields("ai.decisions.v1", 0)
     records = [event.SerializeToString() + place(offset) for offset, event in enumerate(events)]
     names = {"decision_requested", "decision_proposed", "approval_given", "decision_effective"}
-    Events(clickhouse).insert("ai.decisions.v1", records, "foreign", frozenset(names))
+    Events(clickhouse).insert("ai.decisions.v1", concatenate(records), "foreign", frozenset(names))
     shown_harmless(norn(here, tmp_path, "decisions"))
     shown_harmless(life_shown := norn(here, tmp_path, "decisions", odd))
     assert "comment:" in life_shown
