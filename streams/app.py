@@ -20,10 +20,11 @@ from streams.clock import Clock
 from streams.config import Settings
 from streams.database import Database, Waiting
 from streams.metrics import Metrics
+from streams.polls import Batch, Claims
 from streams.positions import LIVES_FORGOTTEN_MAX, Positions
 from streams.processors.commit import Commit
 from streams.sdk import Producer, SpillInUse
-from streams.transport import Batch, BatchSchema, Claims, Transport
+from streams.transport import BatchSchema, Transport
 from streams.web import attach
 
 log = logging.getLogger(__name__)

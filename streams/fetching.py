@@ -90,7 +90,7 @@ class Tap:
             try:
                 await self.pin(lost)
             except TemporaryError as error:
-                log.warning("%s", error)
+                log.info("%s", error)
             answer = told(answer, lost - self.replaced, UnknownTopicOrPartitionError.errno)
             answer = told(answer, lost & self.replaced, OffsetOutOfRangeError.errno)
         return answer

@@ -27,11 +27,11 @@ from schemas import TIERS
 from streams.app import NornApp, Role, Run, Shell
 from streams.decision_metrics import DecisionMetrics
 from streams.engines import engines_of, ensemble_of
+from streams.polls import Batch
 from streams.processors.answering import Answering
 from streams.processors.infer import POLL_EVENTS_MAX, InferProcessor
 from streams.processors.intake import Intake
 from streams.purse import LogPurse
-from streams.transport import Batch
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from streams.config import Settings
 from streams.policies import POLICIES
 from streams.policies.budget import budget_of
 from streams.policy import WORLD, Policy, topics_of
+from streams.polls import Batch
 from streams.processors.intake import Intake
 from streams.processors.policy import PolicyProcessor
 from streams.publications import Publication, Publications
-from streams.transport import Batch
 from streams.world_clock import Pace, WorldClock
 
 # A worker that sleeps in the midst of a transaction holds its locks: less than the time after which it is replaced.

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
@@ -22,14 +21,12 @@ from faust.types import TP, ConsumerMessage
 
 from schemas import PermanentError, TemporaryError
 from streams import fetching
+from streams.polls import Batch, Claims
 from streams.records import Records
 from streams.standby import OneMember
 from streams.topic_ids import topic_ids
 
 log = logging.getLogger(__name__)
-
-#: Called with the claim that was fenced: wait for the rebalance that should follow, or claim anew if none does.
-Regain = Callable[[int], Awaitable[None]]
 
 # While some partitions are paused the others are waited for no longer than this at a time.
 PAUSED_LOOK_S = 0.05
@@ -43,54 +40,6 @@ class OffsetLost(PermanentError):
     """The log no longer holds the next event to fold: folding on would skip events in silence."""
 
     reason = "offset_lost"
-
-
-class Claims(Protocol):
-    """Where a group's positions are kept; `streams.positions.Positions` in Postgres."""
-
-    #: Counts the claims made: a batch read under an older claim is stale.
-    claim_number: int
-
-    async def claim(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
-        """Take the partitions, fencing whoever had them; gives the next offset to fold of each."""
-
-    def release(self) -> None:
-        """Have no partitions any more."""
-
-    async def recognise(self, topic_ids: Mapping[str, bytes]) -> set[str]:
-        """Note the ids of claimed topics that were not noted before; gives the topics that are not those noted."""
-
-    @property
-    def next_offsets(self) -> Mapping[TP, int]:
-        """The next offset of each claimed partition, as stored."""
-
-    @property
-    def set_aside(self) -> Collection[TP]:
-        """Partitions of which earlier records, set aside then, can be taken up now: polled though nothing is new."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One partition's share of one poll; `more` says that another share of the same poll follows.
-
-    It may hold no records and cover offsets all the same: those of a transaction's markers, say.
-    """
-
-    tp: TP
-    records: Records
-    claim_number: int
-    more: bool
-
-
-@dataclass(slots=True)
-class Poll:
-    """All that one poll brought: the records of each partition, in the order of the log."""
-
-    claim_number: int
-    records: dict[TP, Records] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.records.values()))
 
 
 class BatchSchema(faust.Schema[Any, Any]):
@@ -136,7 +85,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             try:
                 return await self._tap.pin(topics)
             except TemporaryError as error:
-                log.warning("%s; trying again", error)
+                # What is away is said once, by whoever first misses it.
+                log.info("%s; trying again", error)
         await self._tap.pin(topics)
 
     async def _seek_all(self, offsets: Mapping[TP, int]) -> None:
@@ -334,18 +284,3 @@ def _message(batch: Batch, generation: int) -> ConsumerMessage:
         # Without the generation the stream drops every batch in silence.
         generation_id=generation,
     )
-
-
-async def polls(stream: AsyncIterator[Batch], claims: Claims) -> AsyncIterator[Poll]:
-    """Put the shares of each poll together again; shares read under an older claim are dropped."""
-    shares: dict[TP, list[Records]] = {}
-    claim_number = 0
-    async for batch in stream:
-        if batch.claim_number != claim_number:
-            shares, claim_number = {}, batch.claim_number
-        if batch.claim_number != claims.claim_number:
-            continue
-        shares.setdefault(batch.tp, []).append(batch.records)
-        if not batch.more:
-            yield Poll(claim_number, {tp: Records.joined(stretches) for tp, stretches in shares.items()})
-            shares = {}

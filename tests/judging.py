@@ -20,13 +20,13 @@ from schemas.stamps import pack
 from streams.database import Database, Waiting
 from streams.judgements import DECISIONS_TOPIC
 from streams.metrics import Metrics
+from streams.polls import Batch
 from streams.positions import Positions
 from streams.processors.answering import Answering
 from streams.processors.commit import Commit
 from streams.processors.decide import DecideProcessor
 from streams.processors.intake import Intake
 from streams.records import Record, Records
-from streams.transport import Batch
 from tests.deciders import AGENTS
 from tests.log import Life
 from tests.waiting import eventually_async

@@ -18,8 +18,8 @@ from streams import dead_letters
 from streams.database import Database
 from streams.dead_letters import SET_ASIDE_MAX, DeadLetter
 from streams.metrics import Metrics
+from streams.polls import Regain
 from streams.positions import Fenced, Move, Positions
-from streams.transport import Regain
 
 log = logging.getLogger(__name__)
 

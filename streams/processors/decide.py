@@ -35,12 +35,12 @@ from streams.database import Database
 from streams.dead_letters import DeadLetter, Publisher
 from streams.judgements import DECISIONS_TOPIC, DUE_MAX, FORGOTTEN_MAX, Judgements, partition_for
 from streams.metrics import Metrics
+from streams.polls import Batch, Poll, polls
 from streams.positions import Move, Positions
 from streams.processors.answering import Answering
 from streams.processors.commit import Commit
 from streams.processors.intake import Intake
 from streams.processors.taken import Admitted
-from streams.transport import Batch, Poll, polls
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from schemas import PermanentError
 from streams.clock import Clock
 from streams.dead_letters import DeadLetter
 from streams.metrics import Metrics
+from streams.polls import Batch, Poll, polls
 from streams.positions import Positions
 from streams.processors.commit import Commit
 from streams.processors.intake import COLUMNS_EVENTS_MIN, Intake
 from streams.processors.taken import Admitted, Taken
-from streams.transport import Batch, Poll, polls
 
 log = logging.getLogger(__name__)
 

@@ -20,13 +20,13 @@ from projections.records import framed
 from streams.clock import Clock
 from streams.database import Database, Waiting, persist
 from streams.metrics import Metrics
+from streams.polls import Batch, polls
 from streams.positions import Move, Position, Positions
 from streams.processors.commit import Commit
 from streams.processors.intake import Intake
 from streams.processors.taken import Taken
 from streams.records import Records
 from streams.statements import statement
-from streams.transport import Batch, polls
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from inference.worker import Worker
 from schemas import TIERS, Event
 from streams.clock import Clock
 from streams.metrics import Metrics
+from streams.polls import Batch, Poll, polls
 from streams.positions import Positions
 from streams.processors.answering import Answering
 from streams.processors.flow import Flow, Tap
 from streams.processors.intake import Intake
 from streams.processors.prefix import Piece, Prefix
-from streams.transport import Batch, Poll, polls
 
 #: Of a poll: what is polled is taken in hand though its tier is full, so that it holds up no other tier.
 POLL_EVENTS_MAX = 64

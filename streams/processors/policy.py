@@ -19,12 +19,12 @@ from streams.database import Database
 from streams.dead_letters import DeadLetter
 from streams.metrics import Metrics
 from streams.policy import Policy, State
+from streams.polls import Batch, polls
 from streams.positions import Positions
 from streams.processors.commit import Commit
 from streams.processors.intake import Intake
 from streams.processors.taken import Admitted, Taken
 from streams.publications import Publication, Publications
-from streams.transport import Batch, polls
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from schemas.stamps import pack
 from streams.clock import Clock
 from streams.database import Database, Waiting
 from streams.metrics import Metrics
+from streams.polls import Batch
 from streams.positions import Positions
 from streams.processors.commit import Commit
 from streams.processors.fold import FoldProcessor
 from streams.processors.intake import Intake
 from streams.records import Record, Records
-from streams.transport import Batch
 from tests.waiting import eventually_async
 from tests.workers import rows
 

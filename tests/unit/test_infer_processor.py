@@ -22,11 +22,11 @@ from schemas import DecisionProposed, DecisionRequested, Event
 from streams.clock import Clock
 from streams.decision_metrics import DecisionMetrics
 from streams.metrics import Metrics
+from streams.polls import Batch
 from streams.positions import Move, Position
 from streams.processors.infer import InferProcessor
 from streams.processors.intake import Intake
 from streams.records import Record, Records
-from streams.transport import Batch
 from tests.inference.asking import NOW_MS, happened, worker
 from tests.waiting import eventually_async
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from faust.types import TP
 
+from streams.polls import Batch, Poll, polls
 from streams.records import Record, Records
-from streams.transport import Batch, Poll, polls
 
 A, B = TP("players.actions.v1", 0), TP("players.actions.v1", 1)
 
