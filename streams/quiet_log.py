@@ -73,8 +73,11 @@ class QuietLog(logging.Filter):
         if isinstance(record.args, tuple) and record.args and isinstance(record.msg, str):
             server = str(record.args[0])
             if record.msg.startswith(AWAY):
-                told = server in self._away
-                self._away.add(server)
+                # A broker that has just come back answers before its partitions have leaders: it is not away again.
+                returning = server == KAFKA and self._now_s() - self._answered_s <= TRUSTED_S
+                told = server in self._away or returning
+                if not returning:
+                    self._away.add(server)
                 return not told
             if record.msg.startswith(BACK):
                 told = server in self._away
