@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,8 +22,9 @@ import psutil
 
 from projections.clickhouse import migrate as migrate_clickhouse
 from projections.postgres import migrate as migrate_postgres
+from schemas import TOPICS
 from streams.addresses import Servers
-from streams.admin import create_topics
+from streams.admin import create_topics, log_sizes
 from streams.clickhouse import connect
 from streams.embedded import start
 
@@ -110,8 +111,26 @@ class Ground:
                 await asyncio.sleep(POLL_S)
         finally:
             await connection.close()
-        tail = (self.home / f"{group}.log").read_text()[-2000:]
-        raise TimeoutError(f"{group} stored {seen[-1][1] if seen else 0} of {events} events; its log ends:\n{tail}")
+        raise TimeoutError(f"{group} stored {seen[-1][1] if seen else 0} of {events} events; {self._tail(group)}")
+
+    def catch_up(self, group: str, topic: str) -> None:
+        """Wait until a group has stored all that is in a topic now. Raises TimeoutError with the end of its log."""
+        ends = {place: end for place, (_, end) in log_sizes(self.servers.kafka, [TOPICS[topic]]).items()}
+        deadline = time.monotonic() + RUN_TIMEOUT_S
+        while time.monotonic() < deadline:
+            rows = self.sql("select topic, partition, next_offset from positions where group_name = $1", group)
+            if is_caught_up({(row["topic"], row["partition"]): row["next_offset"] for row in rows}, ends):
+                return
+            time.sleep(POLL_S)
+        raise TimeoutError(f"{group} has not caught up within {RUN_TIMEOUT_S:g} s; {self._tail(group)}")
+
+    def _tail(self, group: str) -> str:
+        return f"its log ends:\n{(self.home / f'{group}.log').read_text()[-2000:]}"
+
+
+def is_caught_up(stand: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]) -> bool:
+    """Whether a group that stands at these offsets has taken up all partitions to their ends."""
+    return all(stand.get(place, 0) >= end for place, end in ends.items())
 
 
 def rate(seen: list[tuple[float, int]]) -> float:

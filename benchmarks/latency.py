@@ -1,4 +1,8 @@
-"""How long until an event is visible? At 5,000 events/s, from publish to its commit in Postgres."""
+"""How long until an event is visible? At 5,000 events/s, from publish to its commit in Postgres.
+
+Only the events of the measured seconds count, all of them: the worker first catches up with what earlier runs and the
+warm-up have written, and is asked once it has stored the last.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import urllib.request
 from statistics import median
 from typing import Any
 
+from benchmarks.filling import TOPIC
 from benchmarks.ground import RUNS, Ground
 from benchmarks.mix import events
 from streams.crew import MEASURE_ANEW
@@ -19,6 +24,8 @@ SUBJECTS = 10_000
 # The first seconds of a process are its warm-up (imports, plans, first fetches), which is not what is asked.
 WARM_UP_S = 8.0
 MEASURED_S = 20.0
+# A busy broker has acknowledged what is under way long before.
+FLUSH_TIMEOUT_S = 30.0
 
 
 def measure(ground: Ground) -> dict[str, Any]:
@@ -45,12 +52,19 @@ def _run(ground: Ground, group: str, seed: int) -> dict[str, Any]:
         ground.worker("fold", group, "--web-port", str(port)) as process,
     ):
         published = _publish(producer, source, WARM_UP_S)
-        ground.watch(group, 1)
+        producer.flush(FLUSH_TIMEOUT_S)
+        ground.catch_up(group, TOPIC)
         process.send_signal(MEASURE_ANEW)
-        published += _publish(producer, source, MEASURED_S)
-        producer.flush(10)
+        measured = _publish(producer, source, MEASURED_S)
+        producer.flush(FLUSH_TIMEOUT_S)
+        ground.catch_up(group, TOPIC)
         status = _ask(port, "/api/status")
-    return {"p50_ms": status["p50_ms"], "p99_ms": status["p99_ms"], "published": published}
+    return {
+        "p50_ms": status["p50_ms"],
+        "p99_ms": status["p99_ms"],
+        "published": published + measured,
+        "measured": measured,
+    }
 
 
 def _publish(producer: Producer, source: Any, seconds: float) -> int:

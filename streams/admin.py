@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
@@ -101,7 +101,9 @@ def mend_topics(bootstrap: str, found: Iterable[Difference]) -> None:
 
 
 def log_sizes(bootstrap: str, topics: Iterable[Topic] = TOPICS.values()) -> dict[tuple[str, int], tuple[int, int]]:
-    """The first offset and the one after the last, of every partition of those topics that the broker has.
+    """The first offset and the one after the last committed, of every partition of those topics that the broker has.
+
+    What an open transaction has written, and all behind it, is not there for readers yet.
 
     Blocks; raises BrokerAway, and KafkaException when a partition has no leader for `_TIMEOUT_S`.
     """
@@ -208,7 +210,9 @@ def _offsets(admin: AdminClient, places: list[tuple[str, int]], which: Any) -> d
 
 def _ask_offsets(admin: AdminClient, places: list[tuple[str, int]], which: Any) -> dict[tuple[str, int], int]:
     asked: dict[TopicPartition, Future[ListOffsetsResultInfo]] = admin.list_offsets(
-        {TopicPartition(topic, n): which for topic, n in places}, request_timeout=_TIMEOUT_S
+        {TopicPartition(topic, n): which for topic, n in places},
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        request_timeout=_TIMEOUT_S,
     )
     return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
 

@@ -21,13 +21,18 @@ class Scan:
     repeats: int = 0
     #: Numbers that an origin skipped.
     missing: int = 0
-    #: Records that are not events.
+    #: Records without a dot by which they could be told from a repeat, or that are no events at all.
     unreadable: int = 0
+    #: Offsets that hold no committed record: transactions' markers, and what was aborted.
+    passed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One partition as the broker has it; `scan` is None when the log is too large to be read for this."""
+    """One partition as the broker has it, up to the last record that was committed.
+
+    `scan` is None when the log is too large to be read for this.
+    """
 
     begin: int = 0
     end: int = 0
@@ -42,7 +47,7 @@ class Store:
     next_offset: int = 0
     #: Events it holds the effect of.
     events: int = 0
-    #: Different dots among them.
+    #: Different dots that it has had: those of its events, and in Postgres of the dead letters that have one.
     distinct: int = 0
     #: Repeats it dropped.
     duplicates: int = 0
@@ -50,6 +55,14 @@ class Store:
     missing: int = 0
     #: Records it could not use, and kept as dead letters.
     dead_letters: int = 0
+    #: Dead letters whose dot it did not take as had, because nobody could tell whether it was a repeat.
+    untold: int = 0
+    #: Offsets that hold no committed record.
+    passed: int = 0
+    #: Records that were deleted before it read them, accepted as lost.
+    lost: int = 0
+    #: Whether it still knows each number: no gap was given up, and no producer's life forgotten.
+    remembers_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +97,12 @@ class PartitionCount:
         """Different events that were appended; without a scan, Postgres' word on which records were repeats."""
         if self.log.scan:
             return self.log.begin + self.log.scan.events
-        return self.log.end - self.postgres.duplicates
+        return self.log.end - self.postgres.duplicates - self.postgres.passed
 
     @property
     def holes(self) -> int:
-        """Events that producers numbered and the log never got."""
-        if self.log.scan:
-            return self.log.scan.missing
-        # The dot of a record that could not be read is missing from the dots, but not lost: it is a dead letter.
-        return max(self.postgres.missing - self.postgres.dead_letters, 0)
+        """Numbers below an origin's highest that the log does not have, by dots alone, as the page counts them."""
+        return self.log.scan.missing if self.log.scan else self.postgres.missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +164,6 @@ def _differences(counted: PartitionCount) -> Iterator[str]:
     name, log = counted.name, counted.log
     if counted.holes:
         yield f"{name}: {counted.holes:,} events that were numbered never arrived"
-    if log.scan and log.scan.events + log.scan.repeats + log.scan.unreadable != log.end - log.begin:
-        read = log.scan.events + log.scan.repeats + log.scan.unreadable
-        yield f"{name}: the log says it has {log.end - log.begin:,} records, and reading it gave {read:,}"
     for store_name, store in (("Postgres", counted.postgres), ("ClickHouse", counted.clickhouse)):
         for difference in _store_differences(store, log):
             yield f"{name}: {store_name} {difference}"
@@ -167,16 +174,17 @@ def _store_differences(store: Store, log: Log) -> Iterator[str]:
         yield f"is {log.end - store.next_offset:,} records behind"
     elif store.next_offset > log.end:
         yield f"is {store.next_offset - log.end:,} records ahead of the log: was the topic made anew?"
-    accounted = store.events + store.duplicates + store.dead_letters
+    accounted = store.events + store.duplicates + store.dead_letters + store.passed + store.lost
     if accounted != store.next_offset:
         word = "too few" if accounted < store.next_offset else "too many"
         yield (
-            f"took up {store.next_offset:,} records and holds {store.events:,} events, {store.duplicates:,} repeats and"
-            f" {store.dead_letters:,} dead letters: {abs(store.next_offset - accounted):,} {word}"
+            f"stepped over {store.next_offset:,} offsets and holds {store.events:,} events, {store.duplicates:,}"
+            f" repeats, {store.dead_letters:,} dead letters, {store.passed:,} offsets without a record and"
+            f" {store.lost:,} lost: {abs(store.next_offset - accounted):,} {word}"
         )
     if store.events > store.distinct:
         yield f"has {store.events - store.distinct:,} events twice"
-    elif store.distinct > store.events + store.dead_letters:
+    elif store.remembers_all and store.distinct > store.events + store.dead_letters:
         yield f"has had {store.distinct - store.events:,} events whose effect is missing"
     if log.scan and not log.begin and store.next_offset == log.end:
         yield from _scan_differences(store, log.scan)
@@ -184,11 +192,19 @@ def _store_differences(store: Store, log: Log) -> Iterator[str]:
 
 def _scan_differences(store: Store, scan: Scan) -> Iterator[str]:
     """A store that has caught up, against the whole log."""
-    # What nobody can read is a dead letter everywhere; the other dead letters are events that the log does have.
-    refused = max(store.dead_letters - scan.unreadable, 0)
-    if store.events > scan.events:
-        yield f"holds {store.events - scan.events:,} events more than the log has"
+    if store.passed != scan.passed:
+        yield f"passed over {store.passed:,} offsets as holding no record, and reading the log gave {scan.passed:,}"
+    # What has no dot is a dead letter everywhere; the other dead letters are different events of the log, but for the
+    # untold, each of which may be a repeat.
+    refused = store.dead_letters - scan.unreadable
+    if refused < 0:
+        yield f"keeps {store.dead_letters:,} dead letters, and {scan.unreadable:,} records are no events"
+    elif store.events + refused - store.untold > scan.events:
+        yield f"holds {store.events + refused - store.untold - scan.events:,} events more than the log has"
     elif store.events + refused < scan.events:
         yield f"lacks {scan.events - store.events - refused:,} events that the log has"
-    if store.missing > scan.missing + refused:
-        yield f"misses {store.missing - scan.missing:,} numbers that the log has"
+    elif store.remembers_all and store.distinct > store.events + refused - store.untold:
+        yield f"has had {store.distinct - store.events - refused + store.untold:,} events whose effect is missing"
+    if store.missing != scan.missing and store.remembers_all and not store.untold:
+        word = "more" if store.missing > scan.missing else "fewer"
+        yield f"misses {abs(store.missing - scan.missing):,} numbers {word} than the log"

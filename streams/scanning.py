@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from schemas import TemporaryError, UndecodableEvent, decode
+from schemas import Event, TemporaryError, UndecodableEvent, decode
+from schemas.limits import ORIGIN_BYTES_MAX, SEQUENCE_MAX
 from streams.reconcile import Scan
 
 #: A topic and the number of one of its partitions.
@@ -55,22 +56,31 @@ class _Tally:
     sequences: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
     offsets: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
     unreadable: int = 0
+    records: int = 0
 
     def add(self, record: Message) -> None:
+        self.records += 1
         try:
             event = decode(record.value() or b"")
         except UndecodableEvent:
             event = None
         # Some bytes that are no event do decode, but not to one that has a dot.
-        if event is None or not event.origin or not event.sequence:
+        if event is None or not _has_dot(event):
             self.unreadable += 1
             return
         self.sequences[event.origin].append(event.sequence)
         self.offsets[event.origin].append(record.offset() or 0)
 
 
+def _has_dot(event: Event) -> bool:
+    named = 1 <= len(event.origin.encode()) <= ORIGIN_BYTES_MAX and "\0" not in event.origin
+    return named and 1 <= event.sequence <= SEQUENCE_MAX
+
+
 def scan(bootstrap: str, extents: Extents, since: Mapping[Place, int]) -> Scanned:
-    """Read every partition from its first offset to its end, both as `extents` says. Blocks; raises ScanStalled.
+    """Read what was committed of every partition, from its first offset to its end, both as `extents` says.
+
+    Blocks; raises ScanStalled.
 
     `since` divides what was there before from what came after, for `Scanned.before`.
     """
@@ -90,7 +100,8 @@ def scan(bootstrap: str, extents: Extents, since: Mapping[Place, int]) -> Scanne
             missing += int(different[-1]) - len(different)
             offsets = np.frombuffer(tally.offsets[origin], np.int64)
             before += int((offsets[first] < since.get(place, 0)).sum())
-        partitions[place] = Scan(events, repeats, missing, tally.unreadable)
+        begin, end = extents[place]
+        partitions[place] = Scan(events, repeats, missing, tally.unreadable, end - begin - tally.records)
     return Scanned(partitions, by_origin, before)
 
 
@@ -101,6 +112,9 @@ def _read(bootstrap: str, extents: Extents, tallies: Mapping[Place, _Tally]) -> 
             # Asked for by the client library; nothing is committed, and no group is joined.
             "group.id": "norn-scan",
             "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            # The last offset may hold a transaction's marker, which is never given: the end is told instead.
+            "enable.partition.eof": True,
             "log_level": 0,
         }
     )
@@ -125,9 +139,13 @@ def _read(bootstrap: str, extents: Extents, tallies: Mapping[Place, _Tally]) -> 
 def _tally(records: Iterable[Message], left: dict[Place, int], tallies: Mapping[Place, _Tally]) -> None:
     for record in records:
         place = (record.topic() or "", record.partition() or 0)
-        offset, end = record.offset(), left.get(place)
-        if record.error() is not None or offset is None or end is None or offset >= end:
+        offset, end, error = record.offset(), left.get(place), record.error()
+        if offset is None or end is None:
             continue
-        tallies[place].add(record)
-        if offset == end - 1:
+        if error is None and offset < end:
+            tallies[place].add(record)
+        # A record is the last, or lies behind the end; or there is none from this offset on.
+        is_record = error is None and offset >= end - 1
+        is_end = error is not None and error.code() == KafkaError._PARTITION_EOF and offset >= end
+        if is_record or is_end:
             del left[place]

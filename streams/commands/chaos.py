@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,23 +15,32 @@ if TYPE_CHECKING:
 
 
 def chaos(
-    name: Annotated[str, typer.Argument(help="What to try: infer, the decisions.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="What to try: infer, the decisions; log, a hostile log.", show_default=False)
+    ],
     requests: Annotated[int, typer.Option(help="How many decisions are asked for.", min=1)] = 10_000,
     seconds: Annotated[float, typer.Option(help="Over how many seconds.", min=1)] = 80.0,
     kills: Annotated[int, typer.Option(help="How often an infer worker is killed.", min=0)] = 7,
     decide_kills: Annotated[int, typer.Option(help="How often the decide worker is killed.", min=0)] = 2,
+    records: Annotated[int, typer.Option(help="How many records a hostile log holds.", min=1)] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed asks the same and kills at the same times.", min=0)] = 7,
     as_json: Json = False,
 ) -> None:
-    """Kill workers and let a provider of models fail while decisions are asked for, then count what became of each.
+    """Try what Norn must withstand, on servers of its own in a temporary folder; the log itself is read at the end.
 
-    On servers of its own, in a temporary folder. The log itself is read at the end. Exits with 1 when a request was
-    lost, took effect twice, or stayed without an answer.
+    infer: workers are killed and a provider of models fails while decisions are asked for. Exits with 1 when a request
+    was lost, took effect twice, or stayed without an answer.
+
+    log: random and hostile records are written to every topic while all workers run. Exits with 1 when a worker stops,
+    or a record is neither folded nor a repeat nor a dead letter.
     """
+    if name == "log":
+        _log(records, seed, as_json)
+        return
+    if name != "infer":
+        raise typer.BadParameter(f"{name!r} is neither infer nor log", param_hint="NAME")
     from streams.chaos.infer import InferChaos, Plan
 
-    if name != "infer":
-        raise typer.BadParameter(f"{name!r} is not infer", param_hint="NAME")
     plan = Plan(requests, seconds, kills, decide_kills, seed)
     outcome = InferChaos(plan, say=lambda what: errors.print(what, highlight=False, markup=False)).run()
     if as_json:
@@ -38,6 +48,18 @@ def chaos(
     else:
         _show(outcome)
     if not outcome.reckoning.holds:
+        raise typer.Exit(DOES_NOT_HOLD)
+
+
+def _log(records: int, seed: int, as_json: bool) -> None:
+    from streams.chaos.hostile_log import run
+
+    found = run(records, seed, lambda what: errors.print(what, highlight=False, markup=False))
+    if as_json:
+        emit(asdict(found) | {"holds": found.holds})
+    else:
+        answers.print_json(data=asdict(found))
+    if not found.holds:
         raise typer.Exit(DOES_NOT_HOLD)
 
 

@@ -13,16 +13,17 @@ from streams.reconcile import Account, Log, PartitionCount, Scan, Store, produce
 @st.composite
 def honest_partitions(draw: st.DrawFn, scanned: bool | None = None) -> PartitionCount:
     """A partition that was written, folded and counted as it should be, with repeats and dead letters in it."""
-    events, repeats, garbage, refused = (draw(st.integers(0, 1_000)) for _ in range(4))
+    events, repeats, garbage, refused, passed, untold = (draw(st.integers(0, 1_000)) for _ in range(6))
     refused = min(refused, events)
-    end = events + repeats + garbage
-    scan = Scan(events, repeats, 0, garbage) if (draw(st.booleans()) if scanned is None else scanned) else None
-    stored = events - refused
-    # A refused event has had its dot taken up, or not: a stamp from the future is refused before.
-    remembered = draw(st.integers(stored, events))
-    store = Store(end, stored, remembered, repeats, draw(st.integers(0, refused)), garbage + refused)
-    history = Store(end, events, events, repeats, 0, garbage)
-    return PartitionCount("players.actions.v1", 0, Log(0, end, scan), store, history, garbage + refused)
+    untold = min(untold, repeats)
+    end = events + repeats + garbage + passed
+    read = Scan(events, repeats, 0, garbage, passed)
+    scan = read if (draw(st.booleans()) if scanned is None else scanned) else None
+    # What is refused has its dot taken as had; an untold one may be a repeat, and has none.
+    store = Store(end, events - refused, events, repeats - untold, 0, garbage + refused + untold, untold, passed)
+    history = Store(end, events, events, repeats, 0, garbage, passed=passed)
+    dead = garbage + refused + untold
+    return PartitionCount("players.actions.v1", 0, Log(0, end, scan), store, history, dead)
 
 
 def with_store(counted: PartitionCount, name: str, store: Store) -> PartitionCount:
@@ -64,7 +65,7 @@ def test_a_batch_that_was_folded_twice_is_seen(honest: PartitionCount, store: st
 
 @given(
     honest_partitions(scanned=True),
-    st.sampled_from(["next_offset", "events", "duplicates", "dead_letters"]),
+    st.sampled_from(["next_offset", "events", "duplicates", "dead_letters", "passed", "lost"]),
     st.sampled_from(["postgres", "clickhouse"]),
     st.integers(-50, 50).filter(bool),
 )
@@ -94,10 +95,39 @@ def test_a_hole_in_the_log_is_seen(honest: PartitionCount, missing: int) -> None
 
 @given(honest_partitions(scanned=False), st.integers(1, 50))
 def test_without_a_scan_the_dots_that_postgres_keeps_show_a_hole(honest: PartitionCount, missing: int) -> None:
-    stored = replace(honest.postgres, missing=honest.postgres.dead_letters + missing)
+    stored = replace(honest.postgres, missing=missing)
     verdict = reconcile([replace(honest, postgres=stored)])
     assert verdict.holes == missing
     assert not verdict.holds
+
+
+@given(honest_partitions(scanned=True), st.integers(1, 50))
+def test_holes_that_the_page_counts_and_the_log_does_not_are_a_difference(honest: PartitionCount, missing: int) -> None:
+    stored = replace(honest.postgres, missing=missing, untold=0)
+    if honest.postgres.untold == 0:
+        assert not reconcile([replace(honest, postgres=stored)]).holds
+        assert reconcile([replace(honest, postgres=replace(stored, remembers_all=False))]).holds
+
+
+def test_a_stamp_from_the_future_and_an_empty_record_agree() -> None:
+    # Both are dead letters; the first has a dot, which is had.
+    store = Store(next_offset=3, events=1, distinct=2, dead_letters=2)
+    held = Store(next_offset=3, events=1, distinct=1, dead_letters=2)
+    counted = PartitionCount("players.actions.v1", 0, Log(0, 3, Scan(2, unreadable=1)), store, held, 2)
+    assert reconcile([counted]).differences == ()
+
+
+def test_an_event_that_only_postgres_refused_agrees() -> None:
+    refused, held = Store(2, 1, 2, dead_letters=1), Store(2, 2, 2)
+    counted = PartitionCount("players.actions.v1", 0, Log(0, 2, Scan(2)), refused, held, 1)
+    assert reconcile([counted]).differences == ()
+
+
+def test_what_was_deleted_unread_and_accepted_as_lost_is_accounted_for() -> None:
+    store = Store(next_offset=10, events=6, distinct=6, lost=4)
+    trimmed = PartitionCount("players.actions.v1", 0, Log(4, 10, Scan(6)), store, store)
+    assert reconcile([trimmed]).holds
+    assert not reconcile([replace(trimmed, postgres=replace(store, lost=3))]).holds
 
 
 @given(honest_partitions(), st.integers(1, 50))

@@ -1,6 +1,6 @@
 select p.group_name, p.topic, p.partition,
   (coalesce(d.duplicates, 0) + p.forgotten_duplicates)::bigint as duplicates,
-  least(coalesce(d.missing, 0), 9223372036854775807)::bigint as holes
+  least(coalesce(d.missing, 0) + p.forgotten_missing, 9223372036854775807)::bigint as holes
 from positions p
 left join (
   select group_name, topic, partition, sum(duplicates) as duplicates,
