@@ -119,7 +119,8 @@ class Share:
 
     def check_remembered(self, origin: str, stamp: int) -> None:
         """Raise LifeForgotten where an event may be a repeat of one whose number is no longer kept."""
-        if stamp <= self.position.forgotten_stamp and self.dots.known(origin) is None:
+        forgotten = self.position.forgotten_stamp
+        if forgotten and stamp <= forgotten and self.dots.known(origin) is None:
             raise LifeForgotten(
                 f"{origin!r} is not known, and lives up to this stamp have been forgotten: this may be a repeat"
             )

@@ -238,6 +238,10 @@ def test_an_unknown_life_from_before_forgotten_ones_is_refused_and_a_later_one_t
         assert [one.event.origin for one in taken.admitted] == ["new"]
 
 
+def test_while_no_life_has_been_forgotten_a_stamp_of_nought_is_taken() -> None:
+    assert reasons({A: log([scored(1, time_ms=0)])}) == []
+
+
 def test_what_was_there_long_before_the_group_came_is_past() -> None:
     records = log([scored(1)])
     for born_ms, past in ((0, False), (NOW_MS + PAST_MATTERING_MS, False), (NOW_MS + PAST_MATTERING_MS + 1, True)):
