@@ -29,7 +29,7 @@ PEERS = ("quix", "bytewax", "pathway")
 
 
 def measure(ground: Ground) -> dict[str, Any]:
-    """Fold the players projection over 10,000 subjects; with ten times as many stored; with ten times the lives remembered.
+    """Fold players over 10,000 subjects, then with ten times as many stored, and with ten times the lives remembered.
 
     Stock Faust reads the same topic in between. Then every projection is folded over 100,000 subjects.
     """
