@@ -140,6 +140,10 @@ class Crew:
         """The workers' processes."""
         return [process for child in self._children.values() for process in child.processes()]
 
+    def pids(self, role: str) -> set[int]:
+        """The process of one role's worker; empty while it is not running."""
+        return {process.pid for process in self._children[role].processes()}
+
     def failure(self, role: str, what: str) -> ChildFailed:
         """An error that says what is wrong with a role's worker, with the last lines of its log."""
         return self._children[role].failure(what)

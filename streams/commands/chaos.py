@@ -16,20 +16,30 @@ if TYPE_CHECKING:
 
 def chaos(
     name: Annotated[
-        str, typer.Argument(help="What to try: infer, the decisions; log, a hostile log.", show_default=False)
+        str,
+        typer.Argument(
+            help="What to try: infer, the decisions; kill, workers and servers; log, a hostile log.", show_default=False
+        ),
     ],
     requests: Annotated[int, typer.Option(help="How many decisions are asked for.", min=1)] = 10_000,
     seconds: Annotated[float, typer.Option(help="Over how many seconds.", min=1)] = 80.0,
-    kills: Annotated[int, typer.Option(help="How often an infer worker is killed.", min=0)] = 7,
+    kills: Annotated[
+        int | None,
+        typer.Option(help="How often an infer worker is killed (7); of kill, how often anything is (9).", min=0),
+    ] = None,
     decide_kills: Annotated[int, typer.Option(help="How often the decide worker is killed.", min=0)] = 2,
+    events: Annotated[int, typer.Option(help="How many events kill publishes.", min=1)] = 200_000,
     records: Annotated[int, typer.Option(help="How many records a hostile log holds.", min=1)] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed asks the same and kills at the same times.", min=0)] = 7,
     as_json: Json = False,
 ) -> None:
-    """Try what Norn must withstand, on servers of its own in a temporary folder; the log itself is read at the end.
+    """Try what Norn must withstand, on servers of its own in a temporary folder.
 
-    infer: workers are killed and a provider of models fails while decisions are asked for. Exits with 1 when a request
-    was lost, took effect twice, or stayed without an answer.
+    infer: workers are killed and a provider of models fails while decisions are asked for; the log is read at the end.
+    Exits with 1 when a request was lost, took effect twice, or stayed without an answer.
+
+    kill: workers, Postgres, Kafka and ClickHouse are killed in turn while events are published. Exits with 1 when a
+    store lacks an event that was acknowledged or has one twice, or when the counts do not agree.
 
     log: random and hostile records are written to every topic while all workers run. Exits with 1 when a worker stops,
     or a record is neither folded nor a repeat nor a dead letter.
@@ -37,11 +47,14 @@ def chaos(
     if name == "log":
         _log(records, seed, as_json)
         return
+    if name == "kill":
+        _kill(events, seconds, 9 if kills is None else kills, seed, as_json)
+        return
     if name != "infer":
-        raise typer.BadParameter(f"{name!r} is neither infer nor log", param_hint="NAME")
+        raise typer.BadParameter(f"{name!r} is none of infer, kill and log", param_hint="NAME")
     from streams.chaos.infer import InferChaos, Plan
 
-    plan = Plan(requests, seconds, kills, decide_kills, seed)
+    plan = Plan(requests, seconds, 7 if kills is None else kills, decide_kills, seed)
     outcome = InferChaos(plan, say=lambda what: errors.print(what, highlight=False, markup=False)).run()
     if as_json:
         emit(as_object(outcome))
@@ -60,6 +73,27 @@ def _log(records: int, seed: int, as_json: bool) -> None:
     else:
         answers.print_json(data=asdict(found))
     if not found.holds:
+        raise typer.Exit(DOES_NOT_HOLD)
+
+
+def _kill(events: int, seconds: float, kills: int, seed: int, as_json: bool) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from streams.chaos.kill import KillChaos, Plan
+
+    columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("events", total=events)
+        outcome = KillChaos(
+            Plan(events, seconds, kills, seed),
+            say=lambda what: errors.print(what, highlight=False, markup=False),
+            show=lambda published: bar.update(task, completed=published),
+        ).run()
+    if as_json:
+        emit(outcome.as_object())
+    else:
+        answers.print_json(data=outcome.as_object())
+    if not outcome.holds:
         raise typer.Exit(DOES_NOT_HOLD)
 
 
