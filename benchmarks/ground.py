@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,8 +22,9 @@ import psutil
 
 from projections.clickhouse import migrate as migrate_clickhouse
 from projections.postgres import migrate as migrate_postgres
+from schemas import TOPICS
 from streams.addresses import Servers
-from streams.admin import create_topics
+from streams.admin import create_topics, log_sizes
 from streams.clickhouse import connect
 from streams.embedded import start
 
@@ -110,8 +111,34 @@ class Ground:
                 await asyncio.sleep(POLL_S)
         finally:
             await connection.close()
-        tail = (self.home / f"{group}.log").read_text()[-2000:]
-        raise TimeoutError(f"{group} stored {seen[-1][1] if seen else 0} of {events} events; its log ends:\n{tail}")
+        raise TimeoutError(f"{group} stored {seen[-1][1] if seen else 0} of {events} events; {self._last_words(group)}")
+
+    def catch_up(self, group: str, topic: str) -> None:
+        """Wait until a group stands at the end that the topic has now.
+
+        Raises TimeoutError with the end of the worker's log when it does not get there.
+        """
+        sizes = log_sizes(self.servers.kafka, [TOPICS[topic]])
+        ends = {partition: end for (_, partition), (_, end) in sizes.items()}
+        deadline = time.monotonic() + RUN_TIMEOUT_S
+        while left := behind(ends, self._standing(group, topic)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{group} is {left} records behind; {self._last_words(group)}")
+            time.sleep(POLL_S)
+
+    def _standing(self, group: str, topic: str) -> Mapping[int, int]:
+        rows = self.sql(
+            "select partition, next_offset from positions where group_name = $1 and topic = $2", group, topic
+        )
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    def _last_words(self, group: str) -> str:
+        return f"its log ends:\n{(self.home / f'{group}.log').read_text()[-2000:]}"
+
+
+def behind(ends: Mapping[int, int], standing: Mapping[int, int]) -> int:
+    """How many offsets are still to be passed; a partition of which nothing is stored counts whole."""
+    return sum(max(0, end - standing.get(partition, 0)) for partition, end in ends.items())
 
 
 def rate(seen: list[tuple[float, int]]) -> float:
