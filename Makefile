@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vllm check gen release bench lock
+.PHONY: help setup demo test test-vllm check gen release bench peers lock
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,16 @@ release: setup ## freeze the shapes of the facts as a release's: make release VE
 
 bench: setup ## measure: fold, history, produce, latency; BENCHMARKS=fold for one
 	@for question in $(BENCHMARKS); do $(BIN)/norn bench $$question --json || exit 1; done
+
+# In an environment of their own: they want other versions of what Norn uses.
+peers: setup ## install the benchmarks' peers (Quix Streams, Bytewax, Pathway), pinned, into .venv-peers
+	@wanted=$$(cksum < requirements-peers.lock); \
+	if [ "$$wanted" != "$$(cat .venv-peers/.installed 2>/dev/null)" ]; then \
+		echo "Installing $$(grep -c == requirements-peers.lock) packages into .venv-peers"; \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-peers \
+		&& $(BIN)/uv pip install --quiet --python .venv-peers/bin/python --no-deps -r requirements-peers.lock \
+		&& echo "$$wanted" > .venv-peers/.installed || exit 1; \
+	fi
 
 lock: setup ## resolve requirements.lock again, keeping what still fits; UPGRADE=--upgrade for the newest
 	@$(BIN)/uv pip compile pyproject.toml $(LOCKED) --universal --no-annotate --no-header --quiet $(UPGRADE) \

@@ -36,6 +36,10 @@ RUNS = 3
 RUN_TIMEOUT_S = 120.0
 POLL_S = 0.02
 
+ROOT = Path(__file__).parent.parent
+#: `make peers` installs the peers here, whose versions of what we use as well need not be ours.
+PEERS_PYTHON = ROOT / ".venv-peers/bin/python"
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -89,14 +93,14 @@ class Ground:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
 
-    def watch(self, group: str, events: int) -> list[tuple[float, int]]:
-        """When (seconds) how many events stood stored, from the first transaction until `events` are.
+    def watch(self, group: str, events: int, since: int = 0) -> list[tuple[float, int]]:
+        """When (seconds) how many events stood stored, from the first transaction after `since` until `events` are.
 
         Raises TimeoutError with the end of the worker's log when it does not get there.
         """
-        return asyncio.run(self._watch(group, events))
+        return asyncio.run(self._watch(group, events, since))
 
-    async def _watch(self, group: str, events: int) -> list[tuple[float, int]]:
+    async def _watch(self, group: str, events: int, since: int) -> list[tuple[float, int]]:
         connection = await asyncpg.connect(self.servers.postgres)
         seen: list[tuple[float, int]] = []
         deadline = time.monotonic() + RUN_TIMEOUT_S
@@ -104,33 +108,54 @@ class Ground:
             while time.monotonic() < deadline:
                 query = "select coalesce(sum(events), 0) from positions where group_name = $1"
                 stored = int(await connection.fetchval(query, group))
-                if stored > (seen[-1][1] if seen else 0):
+                if stored > (seen[-1][1] if seen else since):
                     seen.append((time.monotonic(), stored))
                 if stored >= events:
                     return seen
                 await asyncio.sleep(POLL_S)
         finally:
             await connection.close()
-        raise TimeoutError(f"{group} stored {seen[-1][1] if seen else 0} of {events} events; {self._tail(group)}")
+        raise TimeoutError(
+            f"{group} stored {seen[-1][1] if seen else since} of {events} events; {self._last_words(group)}"
+        )
+
+    def stand_at_end(self, group: str, topic: str) -> None:
+        """Put a group that has read nothing yet behind all that a topic holds now."""
+        for partition, end in self._ends(topic).items():
+            self.sql(
+                "insert into positions (group_name, topic, partition, next_offset, epoch) values ($1, $2, $3, $4, 1)",
+                *(group, topic, partition, end),
+            )
 
     def catch_up(self, group: str, topic: str) -> None:
-        """Wait until a group has stored all that is in a topic now. Raises TimeoutError with the end of its log."""
-        ends = {place: end for place, (_, end) in log_sizes(self.servers.kafka, [TOPICS[topic]]).items()}
-        deadline = time.monotonic() + RUN_TIMEOUT_S
-        while time.monotonic() < deadline:
-            rows = self.sql("select topic, partition, next_offset from positions where group_name = $1", group)
-            if is_caught_up({(row["topic"], row["partition"]): row["next_offset"] for row in rows}, ends):
-                return
-            time.sleep(POLL_S)
-        raise TimeoutError(f"{group} has not caught up within {RUN_TIMEOUT_S:g} s; {self._tail(group)}")
+        """Wait until a group stands at the end that the topic has now.
 
-    def _tail(self, group: str) -> str:
+        Raises TimeoutError with the end of the worker's log when it does not get there.
+        """
+        ends = self._ends(topic)
+        deadline = time.monotonic() + RUN_TIMEOUT_S
+        while left := behind(ends, self._standing(group, topic)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{group} is {left} records behind; {self._last_words(group)}")
+            time.sleep(POLL_S)
+
+    def _ends(self, topic: str) -> Mapping[int, int]:
+        sizes = log_sizes(self.servers.kafka, [TOPICS[topic]])
+        return {partition: end for (_, partition), (_, end) in sizes.items()}
+
+    def _standing(self, group: str, topic: str) -> Mapping[int, int]:
+        rows = self.sql(
+            "select partition, next_offset from positions where group_name = $1 and topic = $2", group, topic
+        )
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    def _last_words(self, group: str) -> str:
         return f"its log ends:\n{(self.home / f'{group}.log').read_text()[-2000:]}"
 
 
-def is_caught_up(stand: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]) -> bool:
-    """Whether a group that stands at these offsets has taken up all partitions to their ends."""
-    return all(stand.get(place, 0) >= end for place, end in ends.items())
+def behind(ends: Mapping[int, int], standing: Mapping[int, int]) -> int:
+    """How many offsets are still to be passed; a partition of which nothing is stored counts whole."""
+    return sum(max(0, end - standing.get(partition, 0)) for partition, end in ends.items())
 
 
 def rate(seen: list[tuple[float, int]]) -> float:
@@ -156,10 +181,11 @@ async def _migrate(servers: Servers) -> None:
 
 
 def run_peer(script: str, ground: Ground, topic: str, events: int, timeout_s: float) -> dict[str, Any] | None:
-    """What a peer's script printed; None when the peer is not installed here."""
+    """What a peer's script printed; None when the peer is installed neither here nor in PEERS_PYTHON's environment."""
     ground.say(f"peer: {script}")
+    own = script != "stock_faust" and PEERS_PYTHON.exists()
     command = [
-        sys.executable,
+        str(PEERS_PYTHON) if own else sys.executable,
         "-m",
         f"benchmarks.peers.{script}",
         ground.servers.kafka,
@@ -167,7 +193,13 @@ def run_peer(script: str, ground: Ground, topic: str, events: int, timeout_s: fl
         str(events),
         str(timeout_s),
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s + 60, cwd=ground.home, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        ran = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s + 60, cwd=ground.home, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"printed nothing within {timeout_s + 60:g} s"}
     for line in reversed(ran.stdout.splitlines()):
         if line.startswith("{"):
             found: dict[str, Any] = json.loads(line)

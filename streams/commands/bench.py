@@ -25,8 +25,8 @@ def bench(
     Takes minutes, and the whole machine: stop what else is running on it.
     """
     try:
-        from benchmarks import BENCHMARKS
         from benchmarks.ground import ground
+        from benchmarks.questions import BENCHMARKS
     except ModuleNotFoundError as error:
         if error.name != "benchmarks":
             raise

@@ -1,19 +1,17 @@
-"""The ground of benchmarks: a worker is measured once it has taken up all that was written before."""
+"""When a benchmark's reader has caught up."""
 
 from __future__ import annotations
 
-from benchmarks.ground import is_caught_up
-
-ENDS = {("players.actions.v1", 0): 10, ("players.actions.v1", 1): 0}
+from benchmarks.ground import behind
 
 
-def test_a_group_that_has_not_begun_has_not_caught_up() -> None:
-    assert not is_caught_up({}, ENDS)
+def test_a_reader_at_the_end_of_every_partition_is_not_behind() -> None:
+    assert behind({0: 10, 1: 0}, {0: 10}) == 0
 
 
-def test_a_group_that_is_one_record_behind_has_not_caught_up() -> None:
-    assert not is_caught_up({("players.actions.v1", 0): 9, ("players.actions.v1", 1): 0}, ENDS)
+def test_a_partition_of_which_nothing_is_stored_counts_whole() -> None:
+    assert behind({0: 10, 1: 7}, {0: 4}) == 13
 
 
-def test_a_group_at_every_end_has_caught_up_and_an_empty_partition_need_not_be_claimed() -> None:
-    assert is_caught_up({("players.actions.v1", 0): 10}, ENDS)
+def test_what_was_written_since_the_end_was_asked_for_makes_up_for_no_other_partition() -> None:
+    assert behind({0: 10, 1: 7}, {0: 15, 1: 5}) == 2
