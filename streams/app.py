@@ -41,6 +41,9 @@ BUFFER_BATCHES_MAX = 1
 SESSION_TIMEOUT_S = 6.0
 HEARTBEAT_S = 1.0
 REQUEST_TIMEOUT_S = 30.0
+# A member that joined while the broker was still loading its topics was given no partitions, and hears of them with the
+# next look at the metadata. Five minutes, which is aiokafka's own, would be a stall.
+METADATA_EVERY_S = 5.0
 # After being fenced, the rebalance that explains it should have come within a session and a heartbeat.
 REGAIN_PAUSE_S = SESSION_TIMEOUT_S + 2 * HEARTBEAT_S
 
@@ -232,6 +235,7 @@ def _faust_app(settings: Settings, servers: Servers, group: str, web_port: int |
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_request_timeout=REQUEST_TIMEOUT_S,
+        consumer_metadata_max_age_ms=round(METADATA_EVERY_S * 1000),
         stream_buffer_maxsize=BUFFER_BATCHES_MAX,
         stream_wait_empty=False,
     )
