@@ -43,7 +43,7 @@ def fill(ground: Ground, count: int, subjects: int) -> int:
 
 
 def fill_lives(ground: Ground, count: int, subjects: int, lives: int) -> int:
-    """As `fill`, by so many lives of producers, one event of each in turn.
+    """As `fill`, by so many lives of producers, one after the other as games start and end.
 
     The SDK gives each life a connection of its own, which ten thousand would not get: here they share one.
     Returns how many events the players' topic holds.
@@ -61,10 +61,10 @@ def fill_lives(ground: Ground, count: int, subjects: int, lives: int) -> int:
         }
     )
     written = 0
-    for subject, fact in events(count, subjects, _SEED):
+    for number, (subject, fact) in enumerate(events(count, subjects, _SEED)):
         if fact_name(fact) not in topic.facts:
             continue
-        life, partition = written % lives, partition_of(subject, topic.partitions)
+        life, partition = number * lives // count, partition_of(subject, topic.partitions)
         sequences[life, partition] += 1
         content = SHAPES[type(fact)].encode(fact)
         _, value = envelopes[life].seal(content, subject, sequences[life, partition], b"", "")

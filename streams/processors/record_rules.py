@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from projections.decoding import Decoded
 from projections.values import check_values
@@ -24,8 +25,8 @@ from streams.records import Record
 _STAMP_MAX = 2**63 - 1
 
 
-#: By origin, which of a partition's events are its own, shape (n,); None where all are.
-Places = Mapping[str, npt.NDArray[np.bool_] | None]
+#: By origin, where a partition's events of it stand, in the order of the log, shape (m,); None where all are its own.
+Places = Mapping[str, npt.NDArray[np.uint32] | None]
 
 
 class Odd(Exception):
@@ -101,11 +102,13 @@ def topic_carries(topic: Topic, facts: Iterable[str]) -> bool:
 
 
 def places_of(origins: Any) -> Places:
-    """Where each origin of a column of them (a Polars series) stands."""
+    """Where each origin of a column of them (a Polars series) stands; one pass, however many origins there are."""
     first = origins[0]
     if bool((origins == first).all()):
         return {first: None}
-    return {origin: (origins == origin).to_numpy() for origin in origins.unique(maintain_order=True)}
+    named = pl.DataFrame({"origin": origins}).with_row_index("place")
+    groups = named.group_by("origin", maintain_order=True).agg("place")
+    return {origin: places.to_numpy() for origin, places in zip(groups["origin"], groups["place"], strict=True)}
 
 
 def _names_a_life(origin: str) -> bool:
