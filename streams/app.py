@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -109,15 +110,19 @@ class Shell:
     def producer(self) -> Producer:
         """This process's producer, opened when first asked for."""
         if self.publisher is None:
-            self.publisher = self._open_producer()
+            self.publisher = self.open_producer()
         return self.publisher
 
-    def _open_producer(self) -> Producer:
-        # The first folder that no other worker of the group holds: what a worker that died had spilled is sent by the
-        # next that takes its place.
+    def open_producer(self, prepare: Callable[[Path], None] = lambda spill: None) -> Producer:
+        """A producer on the first spill folder that no other worker of the group holds.
+
+        What a worker that died had spilled is sent by the next that takes its place, unless `prepare` sees to the folder
+        first. Raises SpillInUse when more workers than any machine has room for run on the home.
+        """
         for place in range(WORKERS_PER_HOME_MAX):
             spill = self.settings.home / "spill" / f"{self.positions.group}-{place}"
             try:
+                prepare(spill)
                 return Producer(self.servers.kafka, region=self.settings.region, spill=spill, origin=self.name)
             except SpillInUse:
                 continue

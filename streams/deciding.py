@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from faust.types import TP
 
@@ -10,12 +11,11 @@ from inference.agent import Agent
 from inference.agents import AGENTS
 from inference.requests import asked_as
 from schemas import TIERS
-from streams.app import WORKERS_PER_HOME_MAX, Role, Run, Shell
+from streams.app import Role, Run, Shell
 from streams.judgements import DECISIONS_TOPIC
 from streams.processors.answering import Answering
 from streams.processors.decide import DecideProcessor
 from streams.processors.intake import Intake
-from streams.sdk import Producer, SpillInUse
 from streams.sdk.spill import Spill
 
 #: What calls for decisions, what is decided, and what is asked.
@@ -35,7 +35,7 @@ def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
 
     def build(shell: Shell) -> Run:
         asked = asked_as(agents, shell.settings.agents)
-        shell.publisher = publisher = forgetful_producer(shell)
+        shell.publisher = publisher = shell.open_producer(forget_left)
 
         async def ends(partitions: Iterable[TP]) -> Mapping[TP, int | None]:
             found: Mapping[TP, int | None] = await shell.app.consumer.highwaters(*partitions)
@@ -58,20 +58,12 @@ def decide_role(agents: Mapping[str, Agent] = AGENTS) -> Role:
     return Role(TOPICS, build, poll_events_max=POLL_EVENTS_MAX)
 
 
-def forgetful_producer(shell: Shell) -> Producer:
-    """A producer that sends nothing of what an earlier one could not.
+def forget_left(spill: Path) -> None:
+    """Drop what an earlier producer could not send. Raises SpillInUse.
 
     The positions have not moved over it, so it is decided again; sent late as well, it would be a second effect.
-    Raises SpillInUse when more workers than any machine has room for run on the home.
     """
-    for place in range(WORKERS_PER_HOME_MAX):
-        folder = shell.settings.home / "spill" / f"{shell.positions.group}-{place}"
-        try:
-            left = Spill(folder)
-            for segment in folder.glob("*.spill"):
-                segment.unlink()
-            left.close()
-            return Producer(shell.servers.kafka, region=shell.settings.region, spill=folder, origin=shell.name)
-        except SpillInUse:
-            continue
-    raise SpillInUse(f"{WORKERS_PER_HOME_MAX} workers of {shell.positions.group} run on {shell.settings.home} already")
+    left = Spill(spill)
+    for segment in spill.glob("*.spill"):
+        segment.unlink()
+    left.close()
