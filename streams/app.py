@@ -116,8 +116,8 @@ class Shell:
     def open_producer(self, prepare: Callable[[Path], None] = lambda spill: None) -> Producer:
         """A producer on the first spill folder that no other worker of the group holds.
 
-        What a worker that died had spilled is sent by the next that takes its place, unless `prepare` sees to the folder
-        first. Raises SpillInUse when more workers than any machine has room for run on the home.
+        What a worker that died had spilled is sent by the next that takes its place, unless `prepare` sees to the
+        folder first. Raises SpillInUse when more workers than any machine has room for run on the home.
         """
         for place in range(WORKERS_PER_HOME_MAX):
             spill = self.settings.home / "spill" / f"{self.positions.group}-{place}"
