@@ -77,6 +77,8 @@ class _HarmlessRecords:
 
     def __call__(self, *given: Any, **named: Any) -> logging.LogRecord:
         record = self._make(*given, **named)
+        # For filters that know a complaint by its form.
+        record.form, record.values = record.msg, record.args
         try:
             record.msg = harmless_lines(record.getMessage())
         except Exception:  # arguments that do not fit their message: logging itself says where

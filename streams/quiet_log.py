@@ -70,16 +70,17 @@ class QuietLog(logging.Filter):
         return judged
 
     def _judge(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and record.args and isinstance(record.msg, str):
-            server = str(record.args[0])
-            if record.msg.startswith(AWAY):
+        form, values = _form(record)
+        if values and isinstance(form, str):
+            server = str(values[0])
+            if form.startswith(AWAY):
                 # A broker that has just come back answers before its partitions have leaders: it is not away again.
                 returning = server == KAFKA and self._now_s() - self._answered_s <= TRUSTED_S
                 told = server in self._away or returning
                 if not returning:
                     self._away.add(server)
                 return not told
-            if record.msg.startswith(BACK):
+            if form.startswith(BACK):
                 told = server in self._away
                 self._away.discard(server)
                 return told
@@ -108,7 +109,8 @@ class QuietLog(logging.Filter):
 
     def _is_new(self, record: logging.LogRecord) -> bool:
         """Whether this complaint has not been printed lately; one that has is counted, and told of with the next."""
-        key = record.name, re.sub(r"\d+", "", record.msg if record.args else record.getMessage())
+        form, values = _form(record)
+        key = record.name, re.sub(r"\d+", "", str(form) if values else record.getMessage())
         now_s = self._now_s()
         printed_s, more = self._printed.pop(key, (-math.inf, 0))
         if now_s - printed_s < FOLD_S:
@@ -120,6 +122,12 @@ class QuietLog(logging.Filter):
         if more:
             record.msg, record.args = f"{record.getMessage()} (and {more:,} more like it since the last)", ()
         return True
+
+
+def _form(record: logging.LogRecord) -> tuple[object, tuple[object, ...]]:
+    """A record's text before its values were put in, and the values, whether or not streams.harmless made it."""
+    form, values = getattr(record, "form", record.msg), getattr(record, "values", record.args)
+    return form, values if isinstance(values, tuple) else ()
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:

@@ -54,7 +54,13 @@ def run(app: NornApp, log_level: str) -> None:
     worker = NornWorker(app, quiet=True, loglevel=log_level, redirect_stdouts=False, override_logging=True)
     # It draws with escape codes, which have no place in a log.
     worker.spinner = None
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:
+        # What was still starting when the signal came may fail for being stopped, which is no failure.
+        if worker._signal_stop_future is not None and app.crash_reason is None:
+            raise SystemExit(0) from None
+        raise
 
 
 class NornWorker(Worker):

@@ -185,7 +185,7 @@ class HistoryProcessor:
         if earlier:
             named = f"{earlier[0].offset}-{earlier[-1].offset}-{len(earlier)}"
             token = f"{self._positions.group}:{tp.topic}:{tp.partition}:set-aside:{named}"
-            await self._write_taken(queue, Records.of([], self._positions[tp].stored), token)
+            await self._write_taken(queue, Records.of([], self._positions[tp].stored), token, set_aside=True)
             queue.set_aside = tp in self._positions.set_aside
 
     async def _insert(self, queue: _Queue, records: Records) -> None:
@@ -193,10 +193,11 @@ class HistoryProcessor:
         tp, position = queue.tp, self._positions[queue.tp]
         token = f"{self._positions.group}:{tp.topic}:{tp.partition}:{records.low}-{records.high}"
         await self._database.write(lambda connection: self._intend(connection, tp, position, records, token))
-        await self._write_taken(queue, records, token)
+        # Only what is of the range: an insert that is made again under its token must be the same.
+        await self._write_taken(queue, records, token, set_aside=False)
 
-    async def _write_taken(self, queue: _Queue, records: Records, token: str) -> None:
-        taken = await self._intake.take({queue.tp: records}, self._positions)
+    async def _write_taken(self, queue: _Queue, records: Records, token: str, *, set_aside: bool) -> None:
+        taken = await self._intake.take({queue.tp: records}, self._positions, set_aside=set_aside)
         if taken is None:
             return
         await self._send(taken, queue.tp, token)

@@ -62,14 +62,16 @@ class Intake:
         self._topics = topics
         self._columns_events_min = columns_events_min
 
-    async def take(self, polled: Mapping[TP, Records], positions: Positions) -> Taken | None:
+    async def take(self, polled: Mapping[TP, Records], positions: Positions, *, set_aside: bool = True) -> Taken | None:
         """Take up what of a poll was not taken up before; None when there is nothing of it, or its claim is over.
 
-        The positions stay where they are until the result settles.
+        The positions stay where they are until the result settles. set_aside: take up what an older version set aside
+        of these partitions too.
         """
         claim_number = positions.claim_number
         standing = {tp: positions[tp] for tp in polled}
-        shares = self.shares(polled, standing, {tp: positions.set_aside.pop(tp, []) for tp in polled})
+        earlier = {tp: positions.set_aside.pop(tp, []) for tp in polled} if set_aside else {}
+        shares = self.shares(polled, standing, earlier)
         if not shares:
             return None
         # A thread's hand-over costs more than few events.

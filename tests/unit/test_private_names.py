@@ -71,7 +71,7 @@ USED: dict[type, tuple[str, ...]] = {
     driver.Transport: ("Consumer",),
     App: ("_new_transport", "consumer_generation_id", "crash"),
     Web: ("_transport_handlers", "_runner"),
-    Worker: ("spinner", "execute_from_commandline"),
+    Worker: ("spinner", "execute_from_commandline", "_signal_stop_future"),
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streams import quiet_log
+from streams.harmless import harmless_logs
 from streams.quiet_log import FOLD_S, QuietLog
 
 TROUBLES = (
@@ -19,6 +20,16 @@ TROUBLES = (
     "Marking the coordinator dead (node 1)for group norn-decide.",
     "Heartbeat session expired - marking coordinator dead",
 )
+
+
+@pytest.fixture(autouse=True, params=["plain", "harmless"])
+def records(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Records as logging makes them, and as they are in a worker."""
+    make = logging.getLogRecordFactory()
+    if request.param == "harmless":
+        harmless_logs()
+    yield
+    logging.setLogRecordFactory(make)
 
 
 class Lines(logging.Handler):
