@@ -93,7 +93,9 @@ class QuietLog(logging.Filter):
                 self._asking = True
                 self._begin(lambda: self._ask(record))
                 return False
-        return self._is_new(record)
+            # Of a broker that has just answered all such complaints are one.
+            return self._is_new(record, (KAFKA, "trouble"))
+        return self._is_new(record, _kind(record))
 
     def _ask(self, record: logging.LogRecord) -> None:
         """Ask whether a broker answers, until one does; tells what changes."""
@@ -107,10 +109,8 @@ class QuietLog(logging.Filter):
             self._asking = False
             self._answered_s = self._now_s()
 
-    def _is_new(self, record: logging.LogRecord) -> bool:
+    def _is_new(self, record: logging.LogRecord, key: tuple[str, str]) -> bool:
         """Whether this complaint has not been printed lately; one that has is counted, and told of with the next."""
-        form, values = _form(record)
-        key = record.name, re.sub(r"\d+", "", str(form) if values else record.getMessage())
         now_s = self._now_s()
         printed_s, more = self._printed.pop(key, (-math.inf, 0))
         if now_s - printed_s < FOLD_S:
@@ -122,6 +122,12 @@ class QuietLog(logging.Filter):
         if more:
             record.msg, record.args = f"{record.getMessage()} (and {more:,} more like it since the last)", ()
         return True
+
+
+def _kind(record: logging.LogRecord) -> tuple[str, str]:
+    """What complaints that differ in their values alone have in common."""
+    form, values = _form(record)
+    return record.name, re.sub(r"\d+", "", str(form) if values else record.getMessage())
 
 
 def _form(record: logging.LogRecord) -> tuple[object, tuple[object, ...]]:
