@@ -7,7 +7,6 @@ it is admitted then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -111,11 +110,6 @@ class Dots:
         for name, origin in changed.origins.items():
             self.origins.pop(name, None)
             self.origins[name] = origin
-
-    def forget(self, names: Iterable[str]) -> None:
-        """Have nothing at hand of these origins."""
-        for name in names:
-            self.origins.pop(name, None)
 
     def _changing(self, name: str) -> Origin:
         own = self.origins.get(name)

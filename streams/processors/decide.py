@@ -30,7 +30,6 @@ from inference.agent import Agent
 from inference.court import Case, Ruling, decision_of, learned, ruled
 from inference.requests import requests_for
 from schemas import DecisionRequested, Event, EventRefused
-from schemas.limits import NUMBER_MAX
 from streams.clock import Clock
 from streams.database import Database
 from streams.dead_letters import DeadLetter, Publisher
@@ -182,8 +181,7 @@ class DecideProcessor:
 
     def _ask(self, session: _Session, admitted: Iterable[Admitted], world_version: int) -> None:
         for _, _, event, past in admitted:
-            # A greater version cannot be kept: nobody counts so far, and anybody may have written it.
-            if event.HasField("world_changed") and event.world_changed.version <= NUMBER_MAX:
+            if event.HasField("world_changed"):
                 session.world_version = max(session.world_version, world_version, event.world_changed.version)
             if past:
                 self._metrics.passed_over.inc()
